@@ -1,0 +1,129 @@
+"""What the core needs of an array library, in one place.
+
+The Python Array API standard gives arithmetic and `take`; this module adds the four things every
+formula wants: the namespace, a constant beside an array, a per-sample value broadcast against a
+batch, and a linear combination. No other module imports `array_api_compat`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import array_api_compat as aac
+import numpy as np
+import numpy.typing as npt
+
+
+class Array(Protocol):
+    """An array of any library that follows the Python Array API standard."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __neg__(self, /) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+A = TypeVar("A", bound=Array)
+Host: TypeAlias = npt.NDArray[np.float64]
+Scalar: TypeAlias = float | Array
+"""A coefficient: a Python float, or an array that broadcasts against the data."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a host number: a Python or NumPy scalar, not a bool and not an array."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def is_array(value: Any) -> bool:
+    return bool(aac.is_array_api_obj(value)) and not isinstance(value, np.generic)
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array namespace that all `arrays` share; Python numbers and None are passed over."""
+    return aac.array_namespace(*(a for a in arrays if a is not None and not is_number(a)))
+
+
+def placement(like: Array) -> dict[str, Any]:
+    """Keyword arguments that put a new array where `like` is."""
+    xp = namespace(like)
+    # A JAX array under `jit` has no device yet, and Dask has none at all.
+    if aac.is_jax_namespace(xp) or aac.is_dask_namespace(xp):
+        return {}
+    return {"device": aac.device(like)}
+
+
+def constant(host: Any, like: Array, dtype: Any = None) -> Any:
+    """The host value `host` in the library and on the device of `like`.
+
+    The dtype is `like`'s unless given. The cast from float64 is the last operation.
+    """
+    xp = namespace(like)
+    return xp.asarray(host, dtype=like.dtype if dtype is None else dtype, **placement(like))
+
+
+def expand(values: Any, like: Array) -> Any:
+    """Give `values` of shape (batch,) the trailing axes that broadcast it against `like`."""
+    if is_number(values) or values.ndim == 0:
+        return values
+    return values[(...,) + (None,) * (like.ndim - 1)]
+
+
+def gather(table: Array, t: Array) -> Any:
+    """`table[t]` for one-dimensional `table` and `t`; shape (batch,)."""
+    return namespace(table, t).take(table, t, axis=0)
+
+
+def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
+    """sum_i coefficients[i] * arrays[i]; zero coefficients leave their array untouched.
+
+    Python-float coefficients keep the arrays' dtype.
+    """
+    total: Any = None
+    for c, x in zip(coefficients, arrays, strict=True):
+        if is_number(c) and c == 0.0:
+            continue
+        term = x if is_number(c) and c == 1.0 else expand(c, x) * x
+        total = term if total is None else total + term
+    return 0.0 * arrays[0] if total is None else total
+
+
+def sum_per_sample(x: Array) -> Any:
+    """Sum over every axis but the leading one; shape (batch,)."""
+    return x if x.ndim == 1 else namespace(x).sum(x, axis=tuple(range(1, x.ndim)), dtype=x.dtype)
+
+
+def mean_per_sample(x: Array) -> Any:
+    """Mean over every axis but the leading one; shape (batch,)."""
+    return x if x.ndim == 1 else namespace(x).mean(x, axis=tuple(range(1, x.ndim)))
+
+
+def require_floating(name: str, x: Any) -> None:
+    """Raise TypeError, naming the argument, unless `x` is a real floating-point array."""
+    if not is_array(x):
+        raise TypeError(f"{name} must be an array, got {type(x).__name__}")
+    if not namespace(x).isdtype(x.dtype, "real floating"):
+        raise TypeError(f"{name} must be a real floating-point array, got dtype {x.dtype}")
+
+
+def require_like(name: str, x: Any, reference_name: str, reference: Array) -> None:
+    """Raise, naming the argument, unless `x` has the shape and dtype of `reference`."""
+    require_floating(name, x)
+    if tuple(x.shape) != tuple(reference.shape):
+        raise ValueError(
+            f"{name} must have the shape of {reference_name}, {tuple(reference.shape)}, "
+            f"got {tuple(x.shape)}"
+        )
+    if x.dtype != reference.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of {reference_name}, {reference.dtype}, got {x.dtype}"
+        )

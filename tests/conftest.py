@@ -1,0 +1,88 @@
+"""One `xp` fixture over every array library, and the few helpers the tests share."""
+
+import importlib.util
+import os
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "diffcore",
+    deadline=None,
+    max_examples=40,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("diffcore")
+
+
+def namespace_of(name: str) -> ModuleType:
+    """The array namespace called `name`, imported on demand."""
+    if name == "numpy":
+        return importlib.import_module("array_api_compat.numpy")
+    if name == "torch":
+        return importlib.import_module("array_api_compat.torch")
+    if name == "cupy":
+        return importlib.import_module("array_api_compat.cupy")
+    if name == "dask":
+        return importlib.import_module("array_api_compat.dask.array")
+    if name == "jax":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+        return importlib.import_module("jax.numpy")
+    return importlib.import_module(name)
+
+
+def _has_cupy() -> bool:
+    if importlib.util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+LIBRARIES = ["numpy", "torch", "jax", "dask", "array_api_strict"]
+EAGER = ["numpy", "torch", "array_api_strict"]
+if _has_cupy():
+    LIBRARIES.append("cupy")
+
+
+@pytest.fixture(params=LIBRARIES)
+def xp(request: pytest.FixtureRequest) -> ModuleType:
+    """Each array library in turn."""
+    return namespace_of(request.param)
+
+
+@pytest.fixture(params=EAGER)
+def xp_eager(request: pytest.FixtureRequest) -> ModuleType:
+    """The libraries that run at once, for property tests with many examples."""
+    return namespace_of(request.param)
+
+
+def make(xp: ModuleType, host: Any, dtype: str = "float64") -> Any:
+    """`host` as an array of library `xp`, with the dtype of that name."""
+    return xp.asarray(np.asarray(host), dtype=getattr(xp, dtype))
+
+
+def as_numpy(x: Any) -> np.ndarray:
+    """Any library's array as NumPy's (bfloat16 as float32)."""
+    if array_api_compat.is_torch_array(x):
+        import torch
+
+        x = x.detach().cpu()
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+    if array_api_compat.is_dask_array(x):
+        return np.asarray(x.compute())
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    if type(x).__module__.startswith("array_api_strict"):
+        return np.asarray(x._array)
+    return np.asarray(x)
