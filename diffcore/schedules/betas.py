@@ -1,0 +1,194 @@
+"""The discrete schedules of the literature, each by its betas or its alpha_bar.
+
+log alpha_bar_t = sum_{i <= t} log1p(-beta_i) is summed with compensation, and a schedule defined by
+alpha_bar is written as a difference of logarithms, so beta and 1 - alpha_bar keep full precision.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._arrays import Host
+from .discrete import DiscreteSchedule
+
+
+def linear(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
+    """beta_t linear from beta_start at t = 1 to beta_end at t = T (Ho et al. 2020, section 4)."""
+    _require_betas(T, beta_start, beta_end)
+    config = {"kind": "linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
+    return _of_betas(np.linspace(beta_start, beta_end, T), config)
+
+
+def scaled_linear(
+    T: int = 1000, beta_start: float = 0.00085, beta_end: float = 0.012
+) -> DiscreteSchedule:
+    """sqrt(beta_t) linear in t, with the defaults of latent diffusion (Rombach et al. 2022)."""
+    _require_betas(T, beta_start, beta_end)
+    config = {"kind": "scaled_linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
+    return _of_betas(_squared_line(T, beta_start, beta_end), config)
+
+
+def quadratic(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
+    """sqrt(beta_t) linear in t, with DDPM's end points (Song, Meng & Ermon 2021)."""
+    _require_betas(T, beta_start, beta_end)
+    config = {"kind": "quadratic", "T": T, "beta_start": beta_start, "beta_end": beta_end}
+    return _of_betas(_squared_line(T, beta_start, beta_end), config)
+
+
+def constant(T: int = 1000, beta: float = 0.02) -> DiscreteSchedule:
+    """beta_t = beta for every t."""
+    _require_betas(T, beta, beta)
+    return _of_betas(np.full(T, float(beta)), {"kind": "constant", "T": T, "beta": beta})
+
+
+def cosine(
+    T: int = 1000, offset: float = 0.008, max_beta: float = 0.999, min_beta: float = 0.0
+) -> DiscreteSchedule:
+    """alpha_bar_t = f(t) / f(0), f(t) = cos^2((t / T + offset) / (1 + offset) pi / 2).
+
+    Betas are clipped to [min_beta, max_beta] (Nichol & Dhariwal 2021, eq. 17).
+    """
+    _require_steps(T)
+    if not 0.0 <= offset < math.inf:
+        raise ValueError(f"offset must be non-negative and finite, got {offset}")
+    _require_clip(min_beta, max_beta)
+    fraction = np.arange(T + 1) / T
+    angle = (fraction + offset) / (1.0 + offset) * (math.pi / 2)
+    complement = (1.0 - fraction) / (1.0 + offset) * (math.pi / 2)
+    with np.errstate(divide="ignore"):
+        log_cos = np.where(
+            angle < math.pi / 4,
+            np.log1p(-2.0 * np.sin(angle / 2) ** 2),
+            np.log(np.sin(complement)),
+        )
+    config = {"kind": "cosine", "T": T, "offset": offset, "max_beta": max_beta}
+    return _of_steps(
+        2.0 * np.diff(log_cos), config | {"min_beta": min_beta}, min_beta, max_beta
+    )
+
+
+def sigmoid(
+    T: int = 1000,
+    start: float = -3.0,
+    end: float = 3.0,
+    tau: float = 1.0,
+    max_beta: float = 0.999,
+) -> DiscreteSchedule:
+    """alpha_bar_t = (S(end) - S(start + t / T (end - start))) / (S(end) - S(start)).
+
+    S(a) = 1 / (1 + exp(-a / tau)); betas are clipped to max_beta (Jabri et al. 2023, "Scalable
+    Adaptive Computation for Iterative Generation", appendix B).
+    """
+    _require_steps(T)
+    if not -math.inf < start < end < math.inf:
+        raise ValueError(f"end must be above start and finite, got start = {start}, end = {end}")
+    if not 0.0 < tau < math.inf:
+        raise ValueError(f"tau must be positive and finite, got {tau}")
+    _require_clip(0.0, max_beta)
+    low, high = start / tau / 2, end / tau / 2
+    a = low + np.arange(T + 1) / T * (high - low)
+    # S(2 a) - S(2 b) = sinh(a - b) / (2 cosh(a) cosh(b)), which does not cancel.
+    kept = np.sinh(high - a) * np.cosh(low) / (np.sinh(high - low) * np.cosh(a))
+    lost = np.sinh(a - low) * np.cosh(high) / (np.sinh(high - low) * np.cosh(a))
+    with np.errstate(divide="ignore"):
+        log_alpha_bar = np.where(lost < 0.5, np.log1p(-np.minimum(lost, 0.5)), np.log(kept))
+    config = {"kind": "sigmoid", "T": T, "start": start, "end": end, "tau": tau}
+    return _of_steps(np.diff(log_alpha_bar), config | {"max_beta": max_beta}, 0.0, max_beta)
+
+
+def from_betas(betas: npt.ArrayLike) -> DiscreteSchedule:
+    """The schedule of beta_1..beta_T, each in (0, 1); the last may be 1 (zero terminal SNR)."""
+    host = np.array(betas, dtype=np.float64)
+    if host.ndim != 1 or host.size == 0:
+        raise ValueError(f"betas must have shape (T,) with T >= 1, got {host.shape}")
+    bad = np.flatnonzero(~((host > 0) & ((host < 1) | ((host == 1) & (np.arange(host.size) == host.size - 1)))))
+    if bad.size:
+        raise ValueError(
+            f"betas must be in (0, 1), the last at most 1, got {host[bad[0]]} at t = {bad[0] + 1}"
+        )
+    return _of_betas(host, {"kind": "from_betas", "betas": host.tolist()})
+
+
+def from_alpha_bar(alpha_bar: npt.ArrayLike) -> DiscreteSchedule:
+    """The schedule of alpha_bar_1..alpha_bar_T, strictly decreasing in (0, 1); the last may be 0."""
+    host = np.array(alpha_bar, dtype=np.float64)
+    if host.ndim != 1 or host.size == 0:
+        raise ValueError(f"alpha_bar must have shape (T,) with T >= 1, got {host.shape}")
+    bad = np.flatnonzero(~(np.diff(host, prepend=1.0) < 0))
+    if bad.size or not host[-1] >= 0.0:
+        t = bad[0] + 1 if bad.size else host.size
+        raise ValueError(
+            "alpha_bar must decrease strictly from below 1 to 0 or above, "
+            f"got {host[t - 1]} at t = {t}"
+        )
+    with np.errstate(divide="ignore"):
+        log_alpha_bar = np.where(host > 0.5, np.log1p(host - 1.0), np.log(host))
+    config = {"kind": "from_alpha_bar", "alpha_bar": host.tolist()}
+    return of_log_alpha_bar(log_alpha_bar, config)
+
+
+def of_log_alpha_bar(
+    log_alpha_bar: Host, config: Mapping[str, Any], origin: Host | None = None
+) -> DiscreteSchedule:
+    """The schedule whose log alpha_bar at times 1..T is given, strictly decreasing below 0."""
+    full = np.append(0.0, log_alpha_bar)
+    beta = np.append(0.0, -np.expm1(np.diff(full)))
+    times = np.arange(len(full), dtype=np.float64) if origin is None else origin
+    return DiscreteSchedule(config=config, origin=times, log_alpha_bar=full, beta=beta)
+
+
+def _of_betas(betas: Host, config: Mapping[str, Any]) -> DiscreteSchedule:
+    with np.errstate(divide="ignore"):
+        log_alpha_bar = _compensated_cumsum(np.log1p(-betas))
+    return DiscreteSchedule(
+        config=config,
+        origin=np.arange(len(betas) + 1, dtype=np.float64),
+        log_alpha_bar=np.append(0.0, log_alpha_bar),
+        beta=np.append(0.0, betas),
+    )
+
+
+def _of_steps(
+    log_steps: Host, config: Mapping[str, Any], min_beta: float, max_beta: float
+) -> DiscreteSchedule:
+    """The schedule of log(1 - beta_t) = log_steps, with the betas clipped."""
+    return _of_betas(np.clip(-np.expm1(log_steps), min_beta, max_beta), config)
+
+
+def _squared_line(T: int, start: float, end: float) -> Host:  # noqa: N803
+    line: Host = np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2
+    return line
+
+
+def _compensated_cumsum(values: Host) -> Host:
+    """Running sums, each the correctly rounded sum of its terms but for an ulp."""
+    sums, total, lost = [], 0.0, 0.0
+    for value in values.tolist():
+        new = total + value
+        if math.isfinite(new):
+            lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+        total = new
+        sums.append(total + lost)
+    return np.array(sums)
+
+
+def _require_steps(T: int) -> None:  # noqa: N803
+    if not isinstance(T, int | np.integer) or isinstance(T, bool) or T < 1:
+        raise ValueError(f"T must be a positive int, got {T!r}")
+
+
+def _require_betas(T: int, start: float, end: float) -> None:  # noqa: N803
+    _require_steps(T)
+    for value in (start, end):
+        if not 0.0 < value < 1.0:
+            raise ValueError(f"beta must be in (0, 1), got {value}")
+
+
+def _require_clip(min_beta: float, max_beta: float) -> None:
+    if not 0.0 <= min_beta < max_beta < 1.0:
+        raise ValueError(
+            f"max_beta must be above min_beta and below 1, got {min_beta} and {max_beta}"
+        )

@@ -1,0 +1,196 @@
+"""Discrete schedules: alpha_bar_t = prod_{i <= t} (1 - beta_i), times 0..T.
+
+x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps (Ho et al. 2020, eq. 4). Tables are float64
+and made in the log domain, so that 1 - alpha_bar and the posterior variance keep their last digits
+at t = 1 and at t = T; the cast to an array's dtype is the last operation.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._arrays import Array, Host, constant, gather, is_array, is_number, namespace
+from .level import Level, Posterior
+
+
+class Tables(NamedTuple):
+    """A discrete schedule's tables as arrays of shape (T + 1,) in one library, dtype and device.
+
+    A pytree, so it goes through `jit`, or into a module's buffers. It answers like the schedule.
+    `log_snr + log_snr_rest` carries log SNR in twice the precision; both are at least float32.
+    """
+
+    alpha: Any
+    sigma: Any
+    beta: Any
+    log_snr: Any
+    log_snr_rest: Any
+    posterior_mean_x_0: Any
+    posterior_mean_x_t: Any
+    posterior_variance: Any
+    posterior_log_variance_clipped: Any
+
+    def __call__(self, t: Any, like: Array | None = None) -> Level:
+        return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
+
+    def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
+        return look_up(self.log_snr, t, like)
+
+    def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
+        high = [look_up(self.log_snr, time, self.log_snr) for time in (s, t)]
+        rest = [look_up(self.log_snr_rest, time, self.log_snr) for time in (s, t)]
+        return (high[0] - high[1]) + (rest[0] - rest[1])
+
+    def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
+        return Posterior(
+            look_up(self.posterior_mean_x_0, t, like),
+            look_up(self.posterior_mean_x_t, t, like),
+            look_up(self.posterior_variance, t, like),
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DiscreteSchedule:
+    """A schedule with times 0..T; float64 tables of shape (T + 1,), read-only, index = time.
+
+    Entry 0 is data: beta 0, alpha_bar 1, log SNR +inf. The posterior tables describe
+    q(x_{t-1} | x_t, x_0) and hold at entry 0 the point mass at x_0. `origin[t]` is the time that
+    time t had in the schedule this one was respaced from, which is what a network trained on that
+    schedule wants to be told.
+    """
+
+    config: Mapping[str, Any]
+    origin: Host
+    log_alpha_bar: Host
+    beta: Host
+    alpha_bar: Host = field(init=False)
+    one_minus_alpha_bar: Host = field(init=False)
+    alpha: Host = field(init=False)
+    sigma: Host = field(init=False)
+    log_snr: Host = field(init=False)
+    posterior_mean_x_0: Host = field(init=False)
+    posterior_mean_x_t: Host = field(init=False)
+    posterior_variance: Host = field(init=False)
+    posterior_log_variance_clipped: Host = field(init=False)
+
+    def __post_init__(self) -> None:
+        log_alpha_bar, beta = self.log_alpha_bar, self.beta
+        rest = 0.0 - np.expm1(log_alpha_bar)
+        with np.errstate(divide="ignore"):
+            log_snr = log_alpha_bar - np.log(rest)
+        ratio = np.append(0.0, rest[:-1] / rest[1:])
+        variance = beta * ratio
+        # Improved DDPM, section 3.1: the variance at t = 1 is 0, so its logarithm is that of t = 2.
+        clipped = np.log(np.append(variance[2:3], variance[2:])) if self.T > 1 else np.log(beta[1:])
+        x_0 = np.append(1.0, np.exp(log_alpha_bar[:-1] / 2) * (beta[1:] / rest[1:]))
+        tables = {
+            "alpha_bar": np.exp(log_alpha_bar),
+            "one_minus_alpha_bar": rest,
+            "alpha": np.exp(log_alpha_bar / 2),
+            "sigma": np.sqrt(rest),
+            "log_snr": log_snr,
+            "posterior_mean_x_0": x_0,
+            "posterior_mean_x_t": np.exp(np.diff(log_alpha_bar, prepend=0.0) / 2) * ratio,
+            "posterior_variance": variance,
+            "posterior_log_variance_clipped": np.append(clipped[:1], clipped),
+        }
+        for name, table in tables.items():
+            object.__setattr__(self, name, table)
+        for table in (self.origin, log_alpha_bar, beta, *tables.values()):
+            table.setflags(write=False)
+
+    @property
+    def T(self) -> int:  # noqa: N802 - the papers' name
+        """The number of steps; times run from 0 (data) to T (noise)."""
+        return len(self.beta) - 1
+
+    def tables(self, like: Array) -> Tables:
+        """The tables in the library, dtype and on the device of the floating array `like`."""
+        xp = namespace(like)
+        wide = like.dtype if like.dtype == xp.float64 else xp.float32
+        high = self.log_snr.astype(np.float64 if wide == xp.float64 else np.float32)
+        # At +-inf the remainder is 0, not inf - inf.
+        rest = np.where(np.isinf(self.log_snr), 0.0, self.log_snr - np.nan_to_num(high * 1.0))
+        exact = {
+            "log_snr": constant(high, like, wide),
+            "log_snr_rest": constant(rest, like, wide),
+        }
+        return Tables(
+            **{n: exact.get(n) if n in exact else constant(getattr(self, n), like) for n in FIELDS}
+        )
+
+    def __call__(self, t: Any, like: Array | None = None) -> Level:
+        t = self._checked(t)
+        return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
+
+    def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
+        return look_up(self.log_snr, self._checked(t), like)
+
+    def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
+        s, t = self._checked(s, "s"), self._checked(t)
+        if is_number(s) and is_number(t):
+            return float(self.log_snr[s] - self.log_snr[t])
+        return self.tables(_floating(like, s, t)).log_snr_gap(s, t)
+
+    def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
+        t = self._checked(t)
+        if is_number(t) and t == 0:
+            raise ValueError(f"t must be in 1..{self.T} for a posterior, got 0")
+        return Posterior(
+            look_up(self.posterior_mean_x_0, t, like),
+            look_up(self.posterior_mean_x_t, t, like),
+            look_up(self.posterior_variance, t, like),
+        )
+
+    def _checked(self, t: Any, name: str = "t") -> Any:
+        """`t` as an index into the tables, checked where its values can be seen."""
+        if is_number(t):
+            if t != int(t) or not 0 <= t <= self.T:
+                raise ValueError(f"{name} must be a whole time in 0..{self.T}, got {t}")
+            return int(t)
+        if not is_array(t):
+            raise TypeError(f"{name} must be an int or an integer array, got {type(t).__name__}")
+        xp = namespace(t)
+        if not xp.isdtype(t.dtype, "integral"):
+            raise TypeError(f"{name} must be an integer array, got dtype {t.dtype}")
+        if t.ndim != 1:
+            raise ValueError(f"{name} must have shape (batch,), got {tuple(t.shape)}")
+        if isinstance(t, np.ndarray) and t.size and not 0 <= t.min() <= t.max() <= self.T:
+            raise ValueError(f"{name} must be in 0..{self.T}, got {t.min()}..{t.max()}")
+        return t
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DiscreteSchedule) and self.config == other.config
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.config, sort_keys=True))
+
+    def __repr__(self) -> str:
+        return f"DiscreteSchedule({self.config['kind']}, T={self.T})"
+
+
+FIELDS = Tables._fields
+
+
+def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
+    """`table[t]`: a Python float for a number `t` and a host table, else an array.
+
+    The table is cast to `like`'s dtype before the gather, or to the library's default.
+    """
+    if is_number(t):
+        entry = table[int(t)]
+        return float(entry) if isinstance(entry, np.generic) else entry
+    return gather(constant(table, _floating(like, t)), t)
+
+
+def _floating(like: Array | None, *times: Any) -> Any:
+    """`like`, or where there is none an empty array of the times' library's default dtype."""
+    if like is not None:
+        return like
+    t = next(time for time in times if not is_number(time))
+    xp = namespace(t)
+    dtype = xp.__array_namespace_info__().default_dtypes()["real floating"]
+    return constant(np.empty(0), t, dtype)
