@@ -65,9 +65,7 @@ def cosine(
             np.log(np.sin(complement)),
         )
     config = {"kind": "cosine", "T": T, "offset": offset, "max_beta": max_beta}
-    return _of_steps(
-        2.0 * np.diff(log_cos), config | {"min_beta": min_beta}, min_beta, max_beta
-    )
+    return _of_steps(2.0 * np.diff(log_cos), config | {"min_beta": min_beta}, min_beta, max_beta)
 
 
 def sigmoid(
@@ -104,7 +102,9 @@ def from_betas(betas: npt.ArrayLike) -> DiscreteSchedule:
     host = np.array(betas, dtype=np.float64)
     if host.ndim != 1 or host.size == 0:
         raise ValueError(f"betas must have shape (T,) with T >= 1, got {host.shape}")
-    bad = np.flatnonzero(~((host > 0) & ((host < 1) | ((host == 1) & (np.arange(host.size) == host.size - 1)))))
+    bad = np.flatnonzero(
+        ~((host > 0) & ((host < 1) | ((host == 1) & (np.arange(host.size) == host.size - 1))))
+    )
     if bad.size:
         raise ValueError(
             f"betas must be in (0, 1), the last at most 1, got {host[bad[0]]} at t = {bad[0] + 1}"

@@ -1,0 +1,119 @@
+"""From a network to a denoiser: network + schedule + prediction type -> E[x_0 | x_t].
+
+    m(x_t, t) = threshold(x_0 that network(inputs(x_t), time(t)) stands for)
+
+The state stays in its own dtype. What a network counts or scales differently is met here and
+nowhere else.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ._arrays import constant, is_number, namespace
+from .plan import Denoise, Denoised
+from .predictions import Prediction
+from .schedules import DiscreteSchedule, Schedule
+
+Network = Callable[[Any, Any], Any]
+"""network(x, t) -> output, with x of shape (batch, channels, ...) and t of shape (batch,)."""
+
+Threshold = Callable[[Any], Any]
+"""Maps an estimate of x_0 to an admissible one of its shape."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Clip x_0 to [low, high], as DDPM's code does for images."""
+
+    low: float = -1.0
+    high: float = 1.0
+
+    def __call__(self, x_0: Any) -> Any:
+        return namespace(x_0).clip(x_0, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class DynamicThreshold:
+    """Clip each sample to its own quantile s >= 1 of |x_0| and divide by s.
+
+    Saharia et al. 2022, "Imagen", section 2.3. quantile in (0, 1]; s is at most `maximum`.
+    """
+
+    quantile: float = 0.995
+    maximum: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.quantile <= 1.0:
+            raise ValueError(f"quantile must be in (0, 1], got {self.quantile}")
+        if not self.maximum >= 1.0:
+            raise ValueError(f"maximum must be at least 1, got {self.maximum}")
+
+    def __call__(self, x_0: Any) -> Any:
+        xp = namespace(x_0)
+        flat = xp.sort(xp.reshape(xp.abs(x_0), (x_0.shape[0], -1)), axis=1)
+        # Linear interpolation between order statistics, as numpy.quantile does it.
+        position = self.quantile * (flat.shape[1] - 1)
+        below = math.floor(position)
+        above = min(below + 1, flat.shape[1] - 1)
+        limit = flat[:, below] + (position - below) * (flat[:, above] - flat[:, below])
+        limit = xp.clip(limit, 1.0, self.maximum if math.isfinite(self.maximum) else None)
+        limit = limit[(...,) + (None,) * (x_0.ndim - 1)]
+        return xp.minimum(xp.maximum(x_0, -limit), limit) / limit
+
+
+def denoiser(
+    network: Network,
+    schedule: Schedule,
+    predicts: Prediction,
+    *,
+    timestep: Literal["time", "index"] = "time",
+    time_scale: float = 1.0,
+    threshold: Threshold | None = None,
+    learned_variance: bool = False,
+) -> Denoise:
+    """`network` as a denoiser for `diffcore.plan.sample`.
+
+    network: called as network(x, t), t of shape (batch,) in x's dtype, the library and device of x.
+    timestep: "time" gives the network times as the schedule counts them, data at 0; "index" gives
+    t - 1, for networks whose discrete steps run 0..T-1. time_scale multiplies what is given, for
+    networks that count a continuous t in [0, 1] to 1000, say. A respaced schedule's times are
+    translated back to the ones the network was trained on. threshold: `Clip()`,
+    `DynamicThreshold()` or any function of x_0. learned_variance: the network's output has twice
+    the channels on axis 1, the second half being the variance fraction in [-1, 1] (Nichol &
+    Dhariwal 2021); the denoiser then returns `Denoised`.
+
+    The denoiser's x_0 is that of the pivot: with thresholding, samplers that need eps use the one
+    that belongs to the thresholded x_0.
+    """
+    if not callable(network):
+        raise TypeError(f"network must be callable, got {type(network).__name__}")
+    if not isinstance(predicts, Prediction):
+        raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
+    if timestep not in ("time", "index"):
+        raise ValueError(f"timestep must be 'time' or 'index', got {timestep!r}")
+    offset = 1 if timestep == "index" else 0
+
+    def denoise(x_t: Any, t: float, /) -> Any:
+        xp = namespace(x_t)
+        x_in, time = predicts.inputs(schedule, x_t, t)
+        if time is t and isinstance(schedule, DiscreteSchedule) and is_number(t):
+            time = float(schedule.origin[int(t)])
+        times = constant(np.full(x_t.shape[0], (time - offset) * time_scale), x_t)
+        output = network(x_in, times)
+        fraction = None
+        if learned_variance:
+            channels = output.shape[1] // 2
+            fraction = 0.5 * (output[:, channels:, ...] + 1.0)
+            output = output[:, :channels, ...]
+        x_0 = predicts.x_0(schedule, xp.astype(output, x_t.dtype, copy=False), x_t, t)
+        if threshold is not None:
+            x_0 = threshold(x_0)
+        return (
+            x_0 if fraction is None else Denoised(x_0, xp.astype(fraction, x_t.dtype, copy=False))
+        )
+
+    return denoise

@@ -1,0 +1,6 @@
+"""Planners: each turns a schedule and a time grid into a `Plan`, on the host, in float64."""
+
+from .ddim import ddim
+from .ddpm import ddpm
+
+__all__ = ["ddim", "ddpm"]
