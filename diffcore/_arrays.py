@@ -84,17 +84,18 @@ def gather(table: Array, t: Array) -> Any:
 
 
 def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
-    """sum_i coefficients[i] * arrays[i]; zero coefficients leave their array untouched.
+    """sum_i coefficients[i] * arrays[i], where a coefficient of 0 leaves its array unread.
 
-    Python-float coefficients keep the arrays' dtype.
+    Coefficients are Python floats, which keep the arrays' dtype, or broadcast against the arrays.
     """
     total: Any = None
     for c, x in zip(coefficients, arrays, strict=True):
         if is_number(c) and c == 0.0:
             continue
-        term = x if is_number(c) and c == 1.0 else expand(c, x) * x
+        term = x if is_number(c) and c == 1.0 else c * x
         total = term if total is None else total + term
-    return 0.0 * arrays[0] if total is None else total
+    result: A = 0.0 * arrays[0] if total is None else total
+    return result
 
 
 def sum_per_sample(x: Array) -> Any:

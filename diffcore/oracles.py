@@ -5,8 +5,8 @@ For x_0 ~ sum_k w_k N(mu_k, v_k), diagonal, with x_t = alpha x_0 + sigma eps:
     E[x_0 | x_t] = sum_k p(k | x_t) (mu_k + alpha v_k / (alpha^2 v_k + sigma^2) (x_t - alpha mu_k))
     p(k | x_t)   ∝ w_k N(x_t; alpha mu_k, alpha^2 v_k + sigma^2)
 
-A Gaussian is one component, an empirical data set has v_k = 0, a point mass is both. Samplers that
-are right reproduce these laws up to their order, so the oracles stand where a trained network would.
+A Gaussian is one component, an empirical data set has v_k = 0, a point mass is both. Samplers
+that are right reproduce these laws up to their order, so the oracles stand in for a network.
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ def gaussian(schedule: Schedule, mean: Any, variance: Any) -> Denoise:
 def gaussian_flow(schedule: Schedule, mean: Any, variance: Any, x_t: A, t: Any, s: Any) -> A:
     """Where the probability flow of N(mean, diag(variance)) takes x_t from time t to time s.
 
-    x_s = alpha_s mu + sqrt((alpha_s^2 v + sigma_s^2) / (alpha_t^2 v + sigma_t^2)) (x_t - alpha_t mu):
-    the flow keeps each coordinate's quantile. t and s in either order; shape and dtype of x_t.
+    x_s = alpha_s mu + sqrt(V_s / V_t) (x_t - alpha_t mu) with V_t = alpha_t^2 v + sigma_t^2: each
+    coordinate keeps its quantile. t and s in either order; shape and dtype of x_t.
     """
     require_floating("x_t", x_t)
     _require_non_negative("variance", variance)

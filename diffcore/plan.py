@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol
 
 import numpy as np
 
-from ._arrays import A, expand, is_number, linear_combination, namespace, require_floating
+from ._arrays import A, is_number, linear_combination, namespace, require_floating
 from .noise import Noise
 from .schedules import Schedule
 

@@ -14,7 +14,7 @@ D = alpha q - sigma p
     Edm       (x_0 - c_skip x) / c_out            Karras et al. 2022, eq. 8
 
 Where D = 0 the output says nothing of the other half: eps at alpha = 0 has no x_0, x_0 at sigma = 0
-has no eps. At such a time, given as a number, a ValueError says so; arrays of times give inf or NaN.
+has no eps. At such a time, given as a number, a ValueError says so; in arrays it gives inf or NaN.
 """
 
 from collections.abc import Callable, Mapping
@@ -170,7 +170,7 @@ class EdmMix:
         return square**0.5 if is_number(square) else namespace(square).sqrt(square)
 
 
-def Edm(sigma_data: float = 0.5) -> Prediction:  # noqa: N802 - a value's name, as EPS is
+def Edm(sigma_data: float = 0.5) -> Prediction:
     """EDM's preconditioned network F, for data of standard deviation `sigma_data`."""
     if not 0.0 < sigma_data < float("inf"):
         raise ValueError(f"sigma_data must be positive and finite, got {sigma_data}")

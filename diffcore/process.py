@@ -89,7 +89,7 @@ def q_posterior(schedule: Schedule, x_0: A, x_t: A, t: Any, s: Any = None) -> Ga
     require_floating("x_0", x_0)
     require_like("x_t", x_t, "x_0", x_0)
     _require_batch("t", t, x_0)
-    at_x_0, at_x_t, variance = posterior(schedule, t, s, x_0)
+    at_x_0, at_x_t, variance = (expand(c, x_0) for c in posterior(schedule, t, s, x_0))
     return Gaussian(linear_combination((at_x_0, at_x_t), (x_0, x_t)), _as_array(variance, x_0))
 
 

@@ -1,8 +1,8 @@
 """Denoising diffusion implicit models (Song, Meng & Ermon 2021, eq. 12 and 16).
 
-x_s = alpha_s m + sqrt(sigma_s^2 - c^2) eps_hat + c z, with eps_hat = (x_t - alpha_t m) / sigma_t and
-c^2 = eta^2 sigma_s^2 (1 - r). With eta = 0 the step follows the probability flow; with eta = 1 it is
-DDPM's with the small variance. Every eta keeps the marginals.
+x_s = alpha_s m + sqrt(sigma_s^2 - c^2) eps_hat + c z, with eps_hat = (x_t - alpha_t m) / sigma_t
+and c^2 = eta^2 sigma_s^2 (1 - r). With eta = 0 the step follows the probability flow; with eta = 1
+it is DDPM's with the small variance. Every eta keeps the marginals.
 """
 
 import math
@@ -26,8 +26,7 @@ def ddim(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> Plan:
     for t, s in pairwise(checked(schedule, times)):
         target, source = schedule(s), schedule(t)
         rest = one_minus_snr_ratio(schedule, s, t)
-        # sqrt(sigma_s^2 - c^2) / sigma_s, and its product with (alpha_t sigma_s) / (alpha_s sigma_t)
-        # = sqrt(r); 1 minus that product is the share of m, which must not cancel.
+        # m keeps the share 1 - sqrt(r) sqrt(sigma_s^2 - c^2) / sigma_s, which must not cancel.
         log_kept = 0.5 * math.log1p(-eta * eta * rest) if eta * eta * rest < 1.0 else -math.inf
         log_r = math.log1p(-rest) if rest < 1.0 else -math.inf
         keep = target.sigma / source.sigma * math.exp(log_kept)

@@ -113,7 +113,10 @@ def from_betas(betas: npt.ArrayLike) -> DiscreteSchedule:
 
 
 def from_alpha_bar(alpha_bar: npt.ArrayLike) -> DiscreteSchedule:
-    """The schedule of alpha_bar_1..alpha_bar_T, strictly decreasing in (0, 1); the last may be 0."""
+    """The schedule of alpha_bar_1..T, strictly decreasing in (0, 1); the last may be 0.
+
+    Raises ValueError otherwise.
+    """
     host = np.array(alpha_bar, dtype=np.float64)
     if host.ndim != 1 or host.size == 0:
         raise ValueError(f"alpha_bar must have shape (T,) with T >= 1, got {host.shape}")
@@ -158,7 +161,7 @@ def _of_steps(
     return _of_betas(np.clip(-np.expm1(log_steps), min_beta, max_beta), config)
 
 
-def _squared_line(T: int, start: float, end: float) -> Host:  # noqa: N803
+def _squared_line(T: int, start: float, end: float) -> Host:
     line: Host = np.linspace(math.sqrt(start), math.sqrt(end), T) ** 2
     return line
 
@@ -175,12 +178,12 @@ def _compensated_cumsum(values: Host) -> Host:
     return np.array(sums)
 
 
-def _require_steps(T: int) -> None:  # noqa: N803
+def _require_steps(T: int) -> None:
     if not isinstance(T, int | np.integer) or isinstance(T, bool) or T < 1:
         raise ValueError(f"T must be a positive int, got {T!r}")
 
 
-def _require_betas(T: int, start: float, end: float) -> None:  # noqa: N803
+def _require_betas(T: int, start: float, end: float) -> None:
     _require_steps(T)
     for value in (start, end):
         if not 0.0 < value < 1.0:

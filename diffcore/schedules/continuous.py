@@ -242,7 +242,7 @@ def _variance_preserving(xp: Any, log_snr: Any) -> Level:
 
 
 def vp_linear(beta_min: float = 0.1, beta_max: float = 20.0) -> ContinuousSchedule:
-    """Song's VP SDE: the limit of DDPM's linear schedule. Raises ValueError unless 0 < min < max."""
+    """Song's VP SDE, the limit of DDPM's. Raises ValueError unless 0 < beta_min < beta_max."""
     _require_order("beta_min", beta_min, "beta_max", beta_max)
     return ContinuousSchedule(VPLinear(beta_min, beta_max))
 

@@ -103,24 +103,24 @@ class DiscreteSchedule:
             table.setflags(write=False)
 
     @property
-    def T(self) -> int:  # noqa: N802 - the papers' name
+    def T(self) -> int:
         """The number of steps; times run from 0 (data) to T (noise)."""
         return len(self.beta) - 1
 
     def tables(self, like: Array) -> Tables:
         """The tables in the library, dtype and on the device of the floating array `like`."""
         xp = namespace(like)
-        wide = like.dtype if like.dtype == xp.float64 else xp.float32
-        high = self.log_snr.astype(np.float64 if wide == xp.float64 else np.float32)
-        # At +-inf the remainder is 0, not inf - inf.
-        rest = np.where(np.isinf(self.log_snr), 0.0, self.log_snr - np.nan_to_num(high * 1.0))
-        exact = {
+        double = like.dtype == xp.float64
+        wide = xp.float64 if double else xp.float32
+        high: Any = self.log_snr.astype(np.float64 if double else np.float32)
+        with np.errstate(invalid="ignore"):
+            rest = np.where(np.isinf(high), 0.0, self.log_snr - high)
+        made = {
             "log_snr": constant(high, like, wide),
             "log_snr_rest": constant(rest, like, wide),
         }
-        return Tables(
-            **{n: exact.get(n) if n in exact else constant(getattr(self, n), like) for n in FIELDS}
-        )
+        names = (name for name in Tables._fields if name not in made)
+        return Tables(**made, **{name: constant(getattr(self, name), like) for name in names})
 
     def __call__(self, t: Any, like: Array | None = None) -> Level:
         t = self._checked(t)
@@ -170,9 +170,6 @@ class DiscreteSchedule:
 
     def __repr__(self) -> str:
         return f"DiscreteSchedule({self.config['kind']}, T={self.T})"
-
-
-FIELDS = Tables._fields
 
 
 def look_up(table: Any, t: Any, like: Array | None = None) -> Any:

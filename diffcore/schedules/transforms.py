@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._arrays import Host
 from .betas import of_log_alpha_bar
 from .continuous import ContinuousSchedule, Shifted
 from .discrete import DiscreteSchedule
@@ -79,5 +80,6 @@ def zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
     return of_log_alpha_bar(2.0 * (half[0] + log_ratio), config, schedule.origin.copy())
 
 
-def _log_sigmoid(x: np.ndarray) -> np.ndarray:
-    return -np.logaddexp(0.0, -x)
+def _log_sigmoid(x: Host) -> Host:
+    log_sigmoid: Host = -np.logaddexp(0.0, -x)
+    return log_sigmoid
