@@ -1,0 +1,5 @@
+"""The PyTorch backend: the UNet and its training."""
+
+from .unet import UNet
+
+__all__ = ["UNet"]

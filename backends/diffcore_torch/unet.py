@@ -1,0 +1,232 @@
+"""The UNet of DDPM in PyTorch; `diffcore.unet` says what it computes.
+
+    e = silu(time_2(silu(time_1(sinusoid(t)))) + labels[c])
+    x + conv_2(silu(norm_2(conv_1(silu(norm_1(x))) + embedding(e))))        a residual block
+    x + out(softmax(q k' / sqrt(d)) v),   [q, k, v] = qkv(norm(x))          self-attention
+
+Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
+"""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffcore import unet
+from diffcore.unet import Block, Residual, UNetConfig
+
+
+def sinusoid(t: Tensor, config: UNetConfig, dtype: torch.dtype = torch.float32) -> Tensor:
+    """sin(t w_i) and cos(t w_i), w_i = max_period^(-i / (width / 2 - shift)): (batch, width).
+
+    Worked out in `dtype`: a time of 1000 in bfloat16 is only known to 4.
+    """
+    half = config.width // 2
+    i = torch.arange(half, dtype=dtype, device=t.device)
+    w = torch.exp(-math.log(config.max_period) * i / (half - config.frequency_shift))
+    angle = t.to(dtype)[:, None] * w
+    waves = (angle.sin(), angle.cos())
+    return torch.cat(waves if config.embedding_order == "sin-cos" else waves[::-1], dim=1)
+
+
+class Attention(nn.Module):
+    """x + out(softmax(q k' / sqrt(d)) v) over the positions of an image, in several heads."""
+
+    def __init__(self, channels: int, heads: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(config.groups, channels, config.norm_eps)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # (batch, channels, height, width) -> (batch, positions, channels): a view, channels last.
+        positions = self.norm(x).flatten(2).transpose(1, 2)
+        split = self.qkv(positions).unflatten(2, (3, self.heads, -1))
+        q, k, v = split.permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return x + cast(Tensor, self.out(h)).transpose(1, 2).reshape(x.shape)
+
+
+class ResidualBlock(nn.Module):
+    """x + conv_2(silu(norm_2(conv_1(silu(norm_1(x))) + embedding(e)))), then attention."""
+
+    def __init__(self, block: Residual, config: UNetConfig) -> None:
+        super().__init__()
+        entering, out = block.in_channels + block.skip_channels, block.out_channels
+        self.resample = block.resample
+        self.scale_shift = config.scale_shift
+        self.norm_1 = nn.GroupNorm(config.groups, entering, config.norm_eps)
+        self.conv_1 = nn.Conv2d(entering, out, 3, padding=1)
+        self.embedding = nn.Linear(config.embedding_width, 2 * out if self.scale_shift else out)
+        self.norm_2 = nn.GroupNorm(config.groups, out, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv_2 = nn.Conv2d(out, out, 3, padding=1)
+        self.shortcut = nn.Identity() if entering == out else nn.Conv2d(entering, out, 1)
+        self.attention = Attention(out, block.heads, config) if block.heads else nn.Identity()
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        h = F.silu(self.norm_1(x))
+        if self.resample == "down":
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
+        elif self.resample == "up":
+            h, x = double(h), double(x)
+        h = self.conv_1(h)
+        e = self.embedding(e)[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = e.chunk(2, dim=1)
+            h = self.norm_2(h) * (1.0 + scale) + shift
+        else:
+            h = self.norm_2(h + e)
+        h = self.conv_2(self.dropout(F.silu(h)))
+        return cast(Tensor, self.attention(self.shortcut(x) + h))
+
+
+class Downsample(nn.Module):
+    """A 3x3 convolution of stride 2."""
+
+    def __init__(self, channels: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.symmetric = config.downsample_padding == "symmetric"
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if self.symmetric else 0)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        return cast(Tensor, self.conv(x if self.symmetric else F.pad(x, (0, 1, 0, 1))))
+
+
+class Upsample(nn.Module):
+    """Nearest doubling, then a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        return cast(Tensor, self.conv(double(x)))
+
+
+def double(x: Tensor) -> Tensor:
+    """Each pixel twice along both axes."""
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+class UNet(nn.Module):
+    """The network that `config` describes; its state has the names of `diffcore.unet.parameters`.
+
+    It starts from `seed`: the same weights on any device, in any dtype up to rounding. It works in
+    the dtype of its weights and answers in that of x. It is fastest with
+    `.to(memory_format=torch.channels_last)`, and compiles whole.
+    """
+
+    def __init__(self, config: UNetConfig, seed: int | torch.Generator = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.layout = layout = unet.layout(config)
+        first = config.widths[0]
+        with torch.device("meta"):
+            self.time_1 = nn.Linear(config.width, config.embedding_width)
+            self.time_2 = nn.Linear(config.embedding_width, config.embedding_width)
+            if config.label_rows:
+                self.labels = nn.Embedding(config.label_rows, config.embedding_width)
+            self.input = nn.Conv2d(config.in_channels, first, 3, padding=1)
+            self.down = nn.ModuleList(_module(block, config) for block in layout.down)
+            self.middle = nn.ModuleList(_module(block, config) for block in layout.middle)
+            self.up = nn.ModuleList(_module(block, config) for block in layout.up)
+            self.norm = nn.GroupNorm(config.groups, first, config.norm_eps)
+            self.output = nn.Conv2d(first, config.out_channels, 3, padding=1)
+        self.to_empty(device=torch.get_default_device())
+        self.initialise(seed)
+
+    @torch.no_grad()
+    def initialise(self, seed: int | torch.Generator) -> None:
+        """Draw every weight anew, in the order of the table, in float32 on the CPU."""
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu")
+        if isinstance(seed, int):
+            generator.manual_seed(seed)
+        weights = dict(self.named_parameters())
+        for name, parameter in unet.parameters(self.config).items():
+            start = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
+            if parameter.init == "uniform":
+                start.uniform_(-parameter.scale, parameter.scale, generator=generator)
+            elif parameter.init == "normal":
+                start.normal_(0.0, parameter.scale, generator=generator)
+            else:
+                start.fill_(1.0 if parameter.init == "ones" else 0.0)
+            weights[name].copy_(start)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        labels: Tensor | None = None,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """What the network makes of x_t.
+
+        x: (batch, channels, height, width), any floating dtype. t: (batch,), whole or fractional,
+        on the scale the network is trained with. labels: integers (batch,) in 0 .. classes - 1, or
+        `classes` for none; left out, all are none. condition: (batch, condition_channels, height,
+        width). Returns (batch, out_channels, height, width) in x's dtype.
+
+        Raises ValueError for a shape, or an argument, that the configuration does not allow.
+        """
+        self._check(x, t, labels, condition)
+        dtype = self.input.weight.dtype
+        fine = torch.promote_types(dtype, torch.float32)
+        e = self.time_1(sinusoid(t, self.config, fine).to(dtype))
+        e = self.time_2(F.silu(e))
+        if self.config.classes:
+            if labels is None:
+                labels = torch.full_like(t, self.config.classes, dtype=torch.int64)
+            e = e + self.labels(labels)
+        e = F.silu(e)
+        h = self.input((x if condition is None else torch.cat((x, condition), dim=1)).to(dtype))
+        skips = [h]
+        for block in self.down:
+            h = block(h, e)
+            skips.append(h)
+        for block in self.middle:
+            h = block(h, e)
+        for plan, block in zip(self.layout.up, self.up, strict=True):
+            if isinstance(plan, Residual) and plan.skip_channels:
+                h = torch.cat((h, skips.pop()), dim=1)
+            h = block(h, e)
+        return cast(Tensor, self.output(F.silu(self.norm(h)))).to(x.dtype)
+
+    def _check(self, x: Tensor, t: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
+        config = self.config
+        if x.ndim != 4 or x.shape[1] != config.channels:
+            raise ValueError(
+                f"x must have shape (batch, {config.channels}, height, width), got {tuple(x.shape)}"
+            )
+        if x.shape[2] % config.stride or x.shape[3] % config.stride:
+            raise ValueError(
+                f"the height and width of x must be divisible by {config.stride}, "
+                f"for {len(config.multipliers)} levels; got {tuple(x.shape)}"
+            )
+        if t.shape != x.shape[:1]:
+            raise ValueError(f"t must have shape ({x.shape[0]},), got {tuple(t.shape)}")
+        if labels is not None and not config.classes:
+            raise ValueError("labels must be left out: the network has no classes")
+        if labels is None and config.classes and not config.null_class:
+            raise ValueError("labels must be given: the network has no null class")
+        if labels is not None and labels.shape != t.shape:
+            raise ValueError(f"labels must have shape ({x.shape[0]},), got {tuple(labels.shape)}")
+        wanted = (x.shape[0], config.condition_channels, *x.shape[2:])
+        given = None if condition is None else tuple(condition.shape)
+        if given != (wanted if config.condition_channels else None):
+            raise ValueError(
+                f"condition must have shape {wanted}, got {given}"
+                if config.condition_channels
+                else "condition must be left out: the network has no condition channels"
+            )
+
+
+def _module(block: Block, config: UNetConfig) -> nn.Module:
+    if isinstance(block, Residual):
+        return ResidualBlock(block, config)
+    return (
+        Downsample(block.channels, config) if block.resample == "down" else Upsample(block.channels)
+    )
