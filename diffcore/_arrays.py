@@ -22,6 +22,8 @@ class Array(Protocol):
     def ndim(self) -> int: ...
     @property
     def dtype(self) -> Any: ...
+    @property
+    def device(self) -> Any: ...
     def __add__(self, other: Any, /) -> Any: ...
     def __radd__(self, other: Any, /) -> Any: ...
     def __sub__(self, other: Any, /) -> Any: ...
@@ -45,21 +47,34 @@ def is_number(value: Any) -> bool:
 
 
 def is_array(value: Any) -> bool:
-    return bool(aac.is_array_api_obj(value)) and not isinstance(value, np.generic)
+    """Whether `value` looks like an array; told by its attributes, which compilers can trace."""
+    return all(hasattr(value, a) for a in ("dtype", "ndim", "shape")) and not is_number(value)
 
 
 def namespace(*arrays: Any) -> Any:
     """The array namespace that all `arrays` share; Python numbers and None are passed over."""
-    return aac.array_namespace(*(a for a in arrays if a is not None and not is_number(a)))
+    found = [a for a in arrays if a is not None and not is_number(a)]
+    if found and all(type(a).__module__.startswith("torch") for a in found):
+        # torch.compile warns when it traces through array_api_compat's cached look-up.
+        import array_api_compat.torch as xp
+
+        return xp
+    return aac.array_namespace(*found)
+
+
+def library(x: Array) -> str:
+    """The name of `x`'s array library: numpy, torch, jax, dask, cupy, array_api_strict, ..."""
+    name: str = namespace(x).__name__
+    return name.removeprefix("array_api_compat.").partition(".")[0]
 
 
 def placement(like: Array) -> dict[str, Any]:
     """Keyword arguments that put a new array where `like` is."""
-    xp = namespace(like)
-    # A JAX array under `jit` has no device yet, and Dask has none at all.
-    if aac.is_jax_namespace(xp) or aac.is_dask_namespace(xp):
+    # NumPy and Dask have one device; JAX places a constant where the arrays it meets are, and an
+    # array under `jit` has none yet.
+    if library(like) in ("numpy", "dask", "jax"):
         return {}
-    return {"device": aac.device(like)}
+    return {"device": like.device}
 
 
 def constant(host: Any, like: Array, dtype: Any = None) -> Any:
@@ -68,12 +83,17 @@ def constant(host: Any, like: Array, dtype: Any = None) -> Any:
     The dtype is `like`'s unless given. The cast from float64 is the last operation.
     """
     xp = namespace(like)
+    if isinstance(host, np.ndarray) and library(like) == "torch":
+        host = host.copy()  # PyTorch warns of read-only memory, which it could write to.
     return xp.asarray(host, dtype=like.dtype if dtype is None else dtype, **placement(like))
 
 
 def expand(values: Any, like: Array) -> Any:
-    """Give `values` of shape (batch,) the trailing axes that broadcast it against `like`."""
-    if is_number(values) or values.ndim == 0:
+    """Give `values` of shape (batch,) the trailing axes that broadcast it against `like`.
+
+    Numbers and arrays that already broadcast pass through.
+    """
+    if is_number(values) or values.ndim != 1:
         return values
     return values[(...,) + (None,) * (like.ndim - 1)]
 
@@ -112,7 +132,11 @@ def require_floating(name: str, x: Any) -> None:
     """Raise TypeError, naming the argument, unless `x` is a real floating-point array."""
     if not is_array(x):
         raise TypeError(f"{name} must be an array, got {type(x).__name__}")
-    if not namespace(x).isdtype(x.dtype, "real floating"):
+    try:
+        floating = namespace(x).isdtype(x.dtype, "real floating")
+    except TypeError:  # A dtype the library itself does not know, such as NumPy's bfloat16.
+        floating = False
+    if not floating:
         raise TypeError(f"{name} must be a real floating-point array, got dtype {x.dtype}")
 
 

@@ -145,20 +145,24 @@ def of_log_alpha_bar(
 
 def _of_betas(betas: Host, config: Mapping[str, Any]) -> DiscreteSchedule:
     with np.errstate(divide="ignore"):
-        log_alpha_bar = _compensated_cumsum(np.log1p(-betas))
-    return DiscreteSchedule(
-        config=config,
-        origin=np.arange(len(betas) + 1, dtype=np.float64),
-        log_alpha_bar=np.append(0.0, log_alpha_bar),
-        beta=np.append(0.0, betas),
-    )
+        return _assemble(betas, np.log1p(-betas), config)
 
 
 def _of_steps(
     log_steps: Host, config: Mapping[str, Any], min_beta: float, max_beta: float
 ) -> DiscreteSchedule:
     """The schedule of log(1 - beta_t) = log_steps, with the betas clipped."""
-    return _of_betas(np.clip(-np.expm1(log_steps), min_beta, max_beta), config)
+    steps = np.clip(log_steps, math.log1p(-max_beta), math.log1p(-min_beta))
+    return _assemble(np.clip(-np.expm1(log_steps), min_beta, max_beta), steps, config)
+
+
+def _assemble(betas: Host, log_steps: Host, config: Mapping[str, Any]) -> DiscreteSchedule:
+    return DiscreteSchedule(
+        config=config,
+        origin=np.arange(len(betas) + 1, dtype=np.float64),
+        log_alpha_bar=np.append(0.0, _compensated_cumsum(log_steps)),
+        beta=np.append(0.0, betas),
+    )
 
 
 def _squared_line(T: int, start: float, end: float) -> Host:

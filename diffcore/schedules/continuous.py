@@ -6,6 +6,7 @@ A schedule is a curve: its levels, its log SNR, and the rule that splits an SNR 
 
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -75,7 +76,7 @@ class ContinuousSchedule:
         low, high = 0.0, self.curve.t_max
         if isinstance(t, np.ndarray) and t.size and not low <= t.min() <= t.max() <= high:
             raise ValueError(f"t must be in [0, {high:g}], got {t.min():g}..{t.max():g}")
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore") if isinstance(t, np.ndarray) else nullcontext():
             values = formula(xp, t)
         dtype = t.dtype if like is None else like.dtype
         return tuple(xp.astype(v, dtype, copy=False) for v in values)

@@ -6,6 +6,7 @@ at t = 1 and at t = T; the cast to an array's dtype is the last operation.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -71,6 +72,8 @@ class DiscreteSchedule:
     alpha: Host = field(init=False)
     sigma: Host = field(init=False)
     log_snr: Host = field(init=False)
+    log_snr_high: Host = field(init=False)
+    log_snr_rest: Host = field(init=False)
     posterior_mean_x_0: Host = field(init=False)
     posterior_mean_x_t: Host = field(init=False)
     posterior_variance: Host = field(init=False)
@@ -79,22 +82,30 @@ class DiscreteSchedule:
     def __post_init__(self) -> None:
         log_alpha_bar, beta = self.log_alpha_bar, self.beta
         rest = 0.0 - np.expm1(log_alpha_bar)
-        with np.errstate(divide="ignore"):
-            log_snr = log_alpha_bar - np.log(rest)
+        log_keep = np.diff(log_alpha_bar, prepend=0.0)
+        log_rest = _log_one_minus_exp(log_alpha_bar)
         ratio = np.append(0.0, rest[:-1] / rest[1:])
-        variance = beta * ratio
+        with np.errstate(divide="ignore"):
+            log_beta = np.where(beta < 0.5, np.log(beta), _log_one_minus_exp(log_keep))
+        log_variance = log_beta[2:] + log_rest[1:-1] - log_rest[2:]
         # Improved DDPM, section 3.1: the variance at t = 1 is 0, so its logarithm is that of t = 2.
-        clipped = np.log(np.append(variance[2:3], variance[2:])) if self.T > 1 else np.log(beta[1:])
+        clipped = np.append(log_variance[:1] if self.T > 1 else log_beta[1:], log_variance)
         x_0 = np.append(1.0, np.exp(log_alpha_bar[:-1] / 2) * (beta[1:] / rest[1:]))
+        log_snr = log_alpha_bar - log_rest
+        log_snr_high = log_snr.astype(np.float32).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            log_snr_rest = np.where(np.isinf(log_snr), 0.0, log_snr - log_snr_high)
         tables = {
             "alpha_bar": np.exp(log_alpha_bar),
             "one_minus_alpha_bar": rest,
             "alpha": np.exp(log_alpha_bar / 2),
             "sigma": np.sqrt(rest),
             "log_snr": log_snr,
+            "log_snr_high": log_snr_high,
+            "log_snr_rest": log_snr_rest,
             "posterior_mean_x_0": x_0,
-            "posterior_mean_x_t": np.exp(np.diff(log_alpha_bar, prepend=0.0) / 2) * ratio,
-            "posterior_variance": variance,
+            "posterior_mean_x_t": np.exp(log_keep / 2) * ratio,
+            "posterior_variance": beta * ratio,
             "posterior_log_variance_clipped": np.append(clipped[:1], clipped),
         }
         for name, table in tables.items():
@@ -112,13 +123,9 @@ class DiscreteSchedule:
         xp = namespace(like)
         double = like.dtype == xp.float64
         wide = xp.float64 if double else xp.float32
-        high: Any = self.log_snr.astype(np.float64 if double else np.float32)
-        with np.errstate(invalid="ignore"):
-            rest = np.where(np.isinf(high), 0.0, self.log_snr - high)
-        made = {
-            "log_snr": constant(high, like, wide),
-            "log_snr_rest": constant(rest, like, wide),
-        }
+        high = self.log_snr if double else self.log_snr_high
+        rest = 0.0 * self.log_snr_rest if double else self.log_snr_rest
+        made = {"log_snr": constant(high, like, wide), "log_snr_rest": constant(rest, like, wide)}
         names = (name for name in Tables._fields if name not in made)
         return Tables(**made, **{name: constant(getattr(self, name), like) for name in names})
 
@@ -148,7 +155,7 @@ class DiscreteSchedule:
     def _checked(self, t: Any, name: str = "t") -> Any:
         """`t` as an index into the tables, checked where its values can be seen."""
         if is_number(t):
-            if t != int(t) or not 0 <= t <= self.T:
+            if not 0 <= t <= self.T or t != int(t):
                 raise ValueError(f"{name} must be a whole time in 0..{self.T}, got {t}")
             return int(t)
         if not is_array(t):
@@ -170,6 +177,12 @@ class DiscreteSchedule:
 
     def __repr__(self) -> str:
         return f"DiscreteSchedule({self.config['kind']}, T={self.T})"
+
+
+def _log_one_minus_exp(x: Host) -> Host:
+    """log(1 - exp(x)) for x <= 0, exact to the last digits at both ends."""
+    with np.errstate(divide="ignore"):
+        return np.where(x > -math.log(2), np.log(0.0 - np.expm1(x)), np.log1p(-np.exp(x)))
 
 
 def look_up(table: Any, t: Any, like: Array | None = None) -> Any:

@@ -5,6 +5,7 @@ Everything a diffusion process needs follows from the levels of two times s < t 
 """
 
 import math
+from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ class Level(NamedTuple):
         if is_number(self.alpha):
             return 2.0 * (_log(self.alpha) - _log(self.sigma))
         xp = namespace(self.alpha)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore") if isinstance(self.alpha, np.ndarray) else nullcontext():
             return 2.0 * (xp.log(self.alpha) - xp.log(self.sigma))
 
 

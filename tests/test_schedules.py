@@ -1,0 +1,257 @@
+import math
+
+import exact
+import mpmath as mp
+import numpy as np
+import pytest
+from conftest import as_numpy, make
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import continuous_schedules, discrete_schedules
+
+from diffcore import schedules
+
+KINDS = {
+    **{name: getattr(schedules, name)() for name in exact.BETAS},
+    "zero_terminal_snr": schedules.zero_terminal_snr(schedules.linear()),
+    "shift": schedules.shift(schedules.linear(), 3.0),
+    "respace": schedules.respace(schedules.linear(), range(50, 1001, 50)),
+}
+TABLES = list(exact.tables([mp.mpf(1), mp.mpf("0.5"), mp.mpf("0.25")]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_within_1e_12_of_50_digits(kind, name):
+    table, wanted = getattr(KINDS[kind], name), exact.reference(kind)[name]
+    errors = np.array(exact.relative_errors(table, wanted))
+    if name == "log_snr":
+        # It crosses zero, where relative error has no meaning; there SNR's own is held instead.
+        crossing = np.abs(table) < 0.1
+        errors[crossing] = 0.0
+        for value, exactly in zip(table[crossing], np.array(wanted)[crossing], strict=True):
+            assert abs(mp.mpf(value) - exactly) <= 8 * np.finfo(float).eps
+    assert max(errors) <= 1e-12, f"at t = {int(np.argmax(errors))}"
+
+
+def test_the_bound_rejects_tables_made_the_usual_way():
+    betas = np.linspace(1e-4, 0.02, 1000, dtype=np.float32)
+    naive = np.append(0.0, 1.0 - np.cumprod(1.0 - betas).astype(np.float64))
+    errors = exact.relative_errors(naive, exact.reference("linear")["one_minus_alpha_bar"])
+    assert max(errors) > 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_coefficients_are_correctly_rounded(kind, xp):
+    tables = KINDS[kind].tables(make(xp, [0.0], "float32"))
+    for name in ("alpha", "sigma", "beta", "posterior_variance", "posterior_mean_x_0"):
+        table = as_numpy(getattr(tables, name)).astype(np.float64)
+        ulp = np.spacing(np.abs(table).astype(np.float32)).astype(np.float64)
+        error = [
+            float(abs(mp.mpf(v) - w)) / u
+            for v, w, u in zip(table, exact.reference(kind)[name], ulp, strict=True)
+        ]
+        assert max(error) <= 0.51, name
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_snr_in_two_parts_keeps_the_gap(dtype, xp):
+    schedule = KINDS["linear"]
+    tables = schedule.tables(make(xp, [0.0], dtype))
+    log_snr = exact.reference("linear")["log_snr"]
+    t = np.arange(2, 1001)
+    gap = tables.log_snr_gap(make(xp, t - 1, "int64"), make(xp, t, "int64"))
+    assert gap.dtype == getattr(xp, dtype)
+    wanted = np.array([float(log_snr[k - 1] - log_snr[k]) for k in t])
+    eps = np.finfo(dtype).eps
+    worst = np.max(np.abs(as_numpy(gap) - wanted) / wanted)
+    # In float64 the tables' own last digit, 10 eps, over the smallest gap remains.
+    assert worst <= (4 * eps if dtype == "float32" else 10 * eps / wanted.min())
+    cast = schedule.log_snr.astype(dtype)
+    if dtype == "float32":
+        assert np.max(np.abs((cast[1:-1] - cast[2:]) - wanted) / wanted) > 100 * eps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_end_points(kind):
+    schedule = KINDS[kind]
+    assert (schedule.beta[0], schedule.alpha_bar[0], schedule.log_snr[0]) == (0.0, 1.0, math.inf)
+    assert schedule(0) == (1.0, 0.0)
+    assert schedule.posterior_variance[0] == schedule.posterior_variance[1] == 0.0
+    assert schedule.posterior_mean_x_0[1] == pytest.approx(1.0, abs=1e-15)
+    assert schedule.posterior_mean_x_t[1] == 0.0
+    assert np.all(np.isfinite(schedule.posterior_log_variance_clipped))
+    for name in ("beta", "alpha_bar", "log_snr", "posterior_variance"):
+        table = getattr(schedule, name)
+        assert table.dtype == np.float64
+        assert table.shape == (schedule.T + 1,)
+        with pytest.raises(ValueError, match="read-only"):
+            table[0] = 1.0
+
+
+def test_zero_terminal_snr_ends_in_pure_noise_and_keeps_its_start():
+    before, after = KINDS["linear"], KINDS["zero_terminal_snr"]
+    assert after(1000) == (0.0, 1.0)
+    assert after.log_snr[-1] == -math.inf
+    assert after.beta[-1] == 1.0
+    assert after.alpha_bar[1] == pytest.approx(before.alpha_bar[1], rel=4e-16)
+    again = schedules.zero_terminal_snr(after)
+    np.testing.assert_array_equal(again.alpha_bar, after.alpha_bar)
+
+
+@given(discrete_schedules())
+def test_log_snr_falls_and_the_schedule_is_described(schedule):
+    assert np.all(np.diff(schedule.log_snr) < 0)
+    assert np.all((schedule.beta[1:] > 0) & (schedule.beta[1:] <= 1))
+    again = schedules.from_config(schedule.config)
+    assert again == schedule
+    assert hash(again) == hash(schedule)
+    np.testing.assert_array_equal(again.posterior_variance, schedule.posterior_variance)
+
+
+@given(continuous_schedules(), st.floats(0.01, 0.98), st.floats(0.01, 0.98))
+def test_continuous_schedules(schedule, u, v):
+    s, t = sorted(schedule.curve.t_max * w for w in (u, v))
+    if t - s > 1e-6:
+        assert schedule.log_snr_gap(s, t) > 0
+    level = schedule(t)
+    assert level.log_snr == pytest.approx(schedule.log_snr_at(t), rel=1e-12, abs=1e-12)
+    assert schedules.from_config(schedule.config) == schedule
+    split = schedule.curve.split(np, np.float64(schedule.log_snr_at(t)))
+    assert tuple(map(float, split)) == pytest.approx(tuple(level), rel=1e-13)
+
+
+def exact_levels(kind, t):
+    """(alpha, sigma) from the papers' own integrals and formulas, at 50 digits."""
+    t = mp.mpf(t)
+    if kind in ("vp_linear", "sub_vp"):
+        integral = mp.quad(lambda u: mp.mpf("0.1") + (20 - mp.mpf("0.1")) * u, [0, t])
+        alpha = mp.exp(-integral / 2)
+        return alpha, (mp.sqrt(1 - alpha**2) if kind == "vp_linear" else 1 - alpha**2)
+    if kind == "cosine_continuous":
+        return mp.cos(mp.pi * t / 2), mp.sin(mp.pi * t / 2)
+    if kind == "flow":
+        return 1 - t, t
+    return mp.mpf(1), (mp.mpf("0.01") * mp.mpf(5000) ** t if kind == "ve" else t)
+
+
+@pytest.mark.parametrize("kind", ["vp_linear", "sub_vp", "cosine_continuous", "flow", "ve", "edm"])
+def test_continuous_levels_against_50_digits(kind, xp):
+    schedule = getattr(schedules, kind)()
+    times = np.array([1e-5, 1e-3, 0.1, 0.5, 0.9, 0.999])
+    alpha, sigma = schedule(make(xp, times))
+    for k, t in enumerate(times):
+        wanted = [float(v) for v in exact_levels(kind, float(t))]
+        # beta_min = 0.1 and sigma_min = 0.01 as float64 are themselves off by up to an ulp.
+        assert schedule(float(t)) == pytest.approx(wanted, rel=1e-13)
+        got = [float(as_numpy(alpha)[k]), float(as_numpy(sigma)[k])]
+        assert got == pytest.approx(wanted, rel=1e-13)
+
+
+def test_continuous_end_points():
+    for kind in ("vp_linear", "sub_vp", "cosine_continuous", "flow", "edm"):
+        assert getattr(schedules, kind)()(0.0) == (1.0, 0.0)
+        assert getattr(schedules, kind)().log_snr_at(0.0) == math.inf
+    assert schedules.flow()(1.0) == (0.0, 1.0)
+    assert schedules.cosine_continuous()(1.0) == (0.0, 1.0)
+    assert schedules.ve()(0.0) == (1.0, pytest.approx(0.01, rel=1e-15))
+    assert schedules.shift(schedules.flow(), 3.0)(1.0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
+def test_shift_of_a_flow_is_the_published_change_of_time(t):
+    moved = 3.0 * t / (1.0 + 2.0 * t)
+    assert schedules.shift(schedules.flow(), 3.0)(t) == pytest.approx((1 - moved, moved))
+    assert schedules.shift(schedules.edm(), 2.0)(t) == pytest.approx((1.0, 2.0 * t))
+
+
+def test_respaced_posteriors_are_those_of_the_skipped_times():
+    schedule = schedules.linear(T=100)
+    spaced = schedules.respace(schedule, [1, 7, 40, 100])
+    np.testing.assert_array_equal(spaced.origin, [0, 1, 7, 40, 100])
+    np.testing.assert_allclose(spaced.alpha_bar, schedule.alpha_bar[[0, 1, 7, 40, 100]], rtol=1e-15)
+    twice = schedules.respace(spaced, [2, 4])
+    np.testing.assert_array_equal(twice.origin, [0, 7, 100])
+    continuous = schedules.respace(schedules.vp_linear(), [0.25, 0.5, 1.0])
+    assert continuous.alpha[2] == pytest.approx(schedules.vp_linear()(0.5).alpha, rel=1e-14)
+
+
+def test_a_time_is_met_in_every_library(xp):
+    schedule = schedules.cosine()
+    t = make(xp, [1, 500, 1000], "int32")
+    like = make(xp, np.zeros((3, 2)), "float32")
+    alpha, sigma = schedule(t, like)
+    assert alpha.dtype == sigma.dtype == xp.float32
+    np.testing.assert_array_equal(as_numpy(alpha), schedule.alpha[[1, 500, 1000]].astype("f4"))
+    np.testing.assert_array_equal(as_numpy(sigma), schedule.sigma[[1, 500, 1000]].astype("f4"))
+    assert type(schedule(500).alpha) is float
+    assert as_numpy(schedule(t).alpha).shape == (3,)
+
+
+def test_tables_answer_like_the_schedule(xp):
+    schedule = schedules.linear(T=50)
+    like = make(xp, [0.0])
+    tables = schedule.tables(like)
+    t = make(xp, [1, 20, 50], "int64")
+    for source in (schedule, tables):
+        np.testing.assert_array_equal(as_numpy(source(t, like).sigma), schedule.sigma[[1, 20, 50]])
+        step = source.posterior_step(t, like)
+        np.testing.assert_array_equal(
+            as_numpy(step.variance), schedule.posterior_variance[[1, 20, 50]]
+        )
+    assert float(tables(20).alpha) == schedule(20).alpha
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: schedules.linear(T=0), "T must be a positive int, got 0"),
+        (lambda: schedules.linear(beta_end=1.5), "beta must be in"),
+        (lambda: schedules.cosine(max_beta=1.0), "max_beta must be"),
+        (lambda: schedules.cosine(offset=-1.0), "offset must be"),
+        (lambda: schedules.sigmoid(start=2.0, end=1.0), "end must be above start"),
+        (lambda: schedules.sigmoid(tau=0.0), "tau must be"),
+        (lambda: schedules.from_betas([]), "betas must have shape"),
+        (lambda: schedules.from_betas([0.1, 1.0, 0.1]), "got 1.0 at t = 2"),
+        (lambda: schedules.from_betas([0.1, math.nan]), "got nan at t = 2"),
+        (lambda: schedules.from_alpha_bar([0.9, 0.95]), "got 0.95 at t = 2"),
+        (lambda: schedules.from_alpha_bar([0.9, -0.1]), "got -0.1 at t = 2"),
+        (lambda: schedules.from_alpha_bar([1.0, 0.5]), "got 1.0 at t = 1"),
+        (lambda: schedules.vp_linear(beta_min=0.0), "above beta_min > 0"),
+        (lambda: schedules.edm(sigma_max=0.0), "sigma_max must be positive"),
+        (lambda: schedules.linear()(1001), r"t must be a whole time in 0..1000, got 1001"),
+        (lambda: schedules.linear()(-1), "got -1"),
+        (lambda: schedules.linear()(0.5), "got 0.5"),
+        (lambda: schedules.linear()(np.array([0, 1001])), r"t must be in 0..1000, got 0..1001"),
+        (lambda: schedules.linear()(np.array([[1]])), r"t must have shape \(batch,\)"),
+        (lambda: schedules.linear().posterior_step(0), r"t must be in 1..1000"),
+        (lambda: schedules.flow()(1.5), r"t must be in \[0, 1\]"),
+        (lambda: schedules.flow()(np.array([math.nan])), "t must be in"),
+        (lambda: schedules.flow().posterior_step(0.5), "s must be given"),
+        (lambda: schedules.respace(schedules.linear(), [5, 5]), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), [5, 1001]), "times must be whole"),
+        (lambda: schedules.respace(schedules.flow(), [0.5]), "variance preserving"),
+        (lambda: schedules.shift(schedules.flow(), 0.0), "factor must be positive"),
+        (lambda: schedules.zero_terminal_snr(schedules.linear(T=1)), "at least 2 steps"),
+        (lambda: schedules.from_config({"kind": "liner"}), "schedule kind must be one of linear"),
+        (lambda: schedules.from_config({"kind": "linear", "t": 3}), "unexpected keyword"),
+    ],
+)
+def test_bad_values_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: schedules.linear()("5"), "t must be an int or an integer array, got str"),
+        (lambda: schedules.linear()(True), "t must be an int"),
+        (lambda: schedules.linear()(np.array([0.5])), "t must be an integer array"),
+        (lambda: schedules.flow()(np.array([1])), "t must be a floating array"),
+        (lambda: schedules.zero_terminal_snr(schedules.flow()), "schedule must be discrete"),
+    ],
+)
+def test_bad_types_are_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
