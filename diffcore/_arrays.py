@@ -68,6 +68,28 @@ def library(x: Array) -> str:
     return name.removeprefix("array_api_compat.").partition(".")[0]
 
 
+def is_chunked(x: Array) -> bool:
+    """Whether `x` is a lazy array of chunks (Dask)."""
+    return library(x) == "dask"
+
+
+def is_traced(x: Array) -> bool:
+    """Whether `x` is a tracer that `jax.jit` and its like hand to a function they compile."""
+    return bool(aac.is_jax_array(x)) and not hasattr(x, "unsafe_buffer_pointer")
+
+
+def on_host(x: Array) -> bool:
+    """Whether `x` lies in the host's memory now, neither on an accelerator nor in a compiler."""
+    name = library(x)
+    if name == "torch":
+        import torch
+
+        return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    if name == "jax":
+        return not is_traced(x) and bool(x.device.platform == "cpu")
+    return name in ("numpy", "array_api_strict")
+
+
 def placement(like: Array) -> dict[str, Any]:
     """Keyword arguments that put a new array where `like` is."""
     # NumPy and Dask have one device; JAX places a constant where the arrays it meets are, and an
