@@ -7,7 +7,7 @@ from diffcore import schedules
 
 
 @st.composite
-def discrete_schedules(draw, max_T=60):  # noqa: N803
+def discrete_schedules(draw, max_T=60):
     """Any discrete schedule: the named ones, random betas, and their transforms."""
     T = draw(st.integers(2, max_T))
     kind = draw(st.sampled_from(["linear", "cosine", "sigmoid", "constant", "from_betas"]))

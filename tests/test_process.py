@@ -76,7 +76,9 @@ def conditioned(schedule, s, t, posterior):
     """
     wanted = product_of_gaussians(schedule, s, t)
     rest = process.one_minus_snr_ratio(schedule, s, t)
-    errors = [abs(mp.mpf(c) - w) / abs(w) if w else abs(c) for c, w in zip(posterior, wanted)]
+    errors = [
+        abs(mp.mpf(c) - w) / abs(w) if w else abs(c) for c, w in zip(posterior, wanted, strict=True)
+    ]
     return float(max(errors)) * rest / EPS
 
 

@@ -1,0 +1,160 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import as_numpy, make, namespace_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffcore import denoisers, noise, oracles, plan, samplers, schedules, times
+from diffcore.plan import Denoised, LogRange, Plan, Stage
+
+numbers = st.floats(-3, 3, allow_nan=False)
+
+
+@st.composite
+def plans(draw):
+    """Any plan whatever: tables of random numbers, deep histories, stages without a network."""
+    stages = []
+    for k in range(draw(st.integers(1, 5))):
+        x = draw(st.lists(numbers, min_size=1, max_size=k + 1))
+        m = draw(st.lists(numbers, max_size=1 + sum(bool(s.m) for s in stages)))
+        z = draw(st.just(0.0) | numbers)
+        stages.append(Stage(10.0 - k, 9.0 - k, tuple(x), tuple(m), z))
+    return Plan("random", tuple(stages))
+
+
+def by_hand(denoise, made, x, noises):
+    """The defining sum, every state and output kept."""
+    states, outputs = [x], []
+    for index, stage in enumerate(made.stages):
+        if stage.m:
+            outputs.append(denoise(states[-1], stage.time))
+        new = sum(c * states[-1 - i] for i, c in enumerate(stage.x))
+        new = new + sum(c * outputs[-1 - j] for j, c in enumerate(stage.m))
+        states.append(new + stage.z * noises[index])
+    return states
+
+
+@given(plans(), st.integers(0, 99))
+def test_the_loop_is_the_defining_sum(made, seed):
+    rng = np.random.default_rng(seed)
+    x, noises = rng.normal(size=(2, 3)), rng.normal(size=(5, 2, 3))
+    denoise = lambda x_t, t: np.tanh(x_t) + t  # noqa: E731
+    wanted = by_hand(denoise, made, x, noises)
+    seen = list(plan.iterate(denoise, made, x, lambda like, step: noises[step - 1]))
+    for progress, state in zip(seen, wanted[1:], strict=True):
+        np.testing.assert_allclose(progress.x, state, rtol=1e-12, atol=1e-12)
+    assert [p.index for p in seen] == list(range(len(made.stages)))
+    end = plan.sample(denoise, made, x, lambda like, step: noises[step - 1])
+    np.testing.assert_array_equal(end, seen[-1].x)
+
+
+@given(plans())
+def test_json_round_trip(made):
+    assert Plan.from_json(made.to_json()) == made
+    assert json.loads(made.to_json())["format"] == 1
+
+
+def test_json_keeps_learned_ranges():
+    made = samplers.ddpm(schedules.linear(10), variance="learned")
+    again = Plan.from_json(made.to_json())
+    assert again == made
+    assert isinstance(again.stages[0].z, LogRange)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "stages": [{}]}'])
+def test_bad_json_is_named(text):
+    with pytest.raises(ValueError, match="text must be a plan's JSON"):
+        Plan.from_json(text)
+
+
+def test_evaluations_count_calls_of_the_network():
+    calls = []
+    made = Plan(
+        "two",
+        (Stage(2, 1, (1.0,), (0.5,)), Stage(1, 2, (1.0,), z=0.3), Stage(2, 0, (1.0,), (1.0,))),
+    )
+    plan.sample(
+        lambda x, t: calls.append(t) or x, made, np.ones((1, 1)), lambda like, step: 0 * like
+    )
+    assert calls == [2, 2]
+    assert made.evaluations == 2
+    assert made.stochastic
+
+
+def test_every_library_draws_the_same_sample(xp):
+    """One seed, one plan, one answer: the portable noise and host coefficients see to it."""
+    schedule = schedules.cosine()
+    made = samplers.ddpm(schedule, times.trailing(schedule, 20))
+
+    def run(xp, dtype):
+        source = noise.as_noise(7)
+        start = plan.prior(schedule, 1000, source(make(xp, np.zeros((3, 2)), dtype), 0))
+        denoise = oracles.gaussian(schedule, 0.1, 0.5)
+        return plan.sample(denoise, made, start, source)
+
+    reference = run(namespace_of("numpy"), "float64")
+    got = run(xp, "float32")
+    assert got.dtype == xp.float32
+    np.testing.assert_allclose(as_numpy(got), reference, rtol=1e-5, atol=1e-5)
+
+
+def test_a_plan_runs_under_jit():
+    jax = pytest.importorskip("jax")
+    jnp = namespace_of("jax")
+    schedule = schedules.linear()
+    made = samplers.ddim(schedule, times.trailing(schedule, 10))
+    denoise = oracles.gaussian(schedule, 0.1, 0.5)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3)), dtype=jnp.float32)
+    np.testing.assert_allclose(
+        jax.jit(lambda start: plan.sample(denoise, made, start))(x),
+        plan.sample(denoise, made, x),
+        rtol=1e-5,
+    )
+
+
+def test_a_plan_compiles_whole():
+    torch = pytest.importorskip("torch")
+    schedule = schedules.linear()
+    made = samplers.ddim(schedule, times.trailing(schedule, 5))
+    denoise = oracles.gaussian(schedule, 0.1, 0.5)
+    x = torch.randn((2, 3), generator=torch.Generator().manual_seed(0))
+    run = torch.compile(
+        lambda start: plan.sample(denoise, made, start), fullgraph=True, backend="eager"
+    )
+    assert torch.equal(run(x), plan.sample(denoise, made, x))
+
+
+def test_learned_variance_interpolates_logarithms():
+    made = Plan("one", (Stage(2, 1, (0.0,), (0.0,), LogRange(math.log(0.04), math.log(0.25))),))
+    x = np.zeros((2, 1))
+    ones = lambda like, step: np.ones_like(like)  # noqa: E731
+    fraction = np.array([[0.0], [1.0]])
+    out = plan.sample(lambda x_t, t: Denoised(x_t, fraction), made, x, ones)
+    np.testing.assert_allclose(out, [[0.2], [0.5]], rtol=1e-14)
+    out = plan.sample(lambda x_t, t: Denoised(x_t, fraction * 0 + 0.5), made, x, ones)
+    np.testing.assert_allclose(out, math.sqrt(0.1), rtol=1e-14)
+    with pytest.raises(ValueError, match="denoise must return Denoised"):
+        plan.sample(lambda x_t, t: x_t, made, x, ones)
+
+
+def test_noise_is_asked_for():
+    made = samplers.ddpm(schedules.linear(10))
+    with pytest.raises(ValueError, match="noise must be given: plan 'ddpm' draws noise"):
+        plan.iterate(lambda x, t: x, made, np.ones((1, 1)))
+    with pytest.raises(TypeError, match="x must be a real floating"):
+        plan.sample(lambda x, t: x, made, np.ones((1, 1), dtype=int), lambda like, step: like)
+
+
+def test_dynamic_threshold_is_the_quantile():
+    x_0 = 3.0 * np.random.default_rng(0).standard_normal((4, 3, 5))
+    for quantile in (0.5, 0.9, 0.995, 1.0):
+        limit = np.quantile(np.abs(x_0).reshape(4, -1), quantile, axis=1)[:, None, None]
+        got = denoisers.DynamicThreshold(quantile)(x_0)
+        np.testing.assert_allclose(got, np.clip(x_0, -limit, limit) / limit, rtol=1e-12)
+    inside = 0.9 * x_0 / np.abs(x_0).max()
+    np.testing.assert_array_equal(denoisers.DynamicThreshold()(inside), inside)
+    capped = denoisers.DynamicThreshold(1.0, maximum=1.5)(x_0)
+    np.testing.assert_allclose(capped, np.clip(x_0, -1.5, 1.5) / 1.5)
