@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 
-def learning_rate(step: int, peak: float, warmup: int, steps: int, decay: str = "constant") -> float:
+def learning_rate(
+    step: int, peak: float, warmup: int, steps: int, decay: str = "constant"
+) -> float:
     """The rate of update number `step`, from 0: linear up to `peak`, then `decay`.
 
     decay: "constant", or "cosine", half a cosine from the end of the warm-up down to 0 at `steps`.

@@ -23,9 +23,7 @@ def test_the_average_is_the_weighted_sum_of_all_past_weights() -> None:
         ema.update(average, network, step, 0.9)
     # Weight i enters with (1 - d_i) and is kept by every later step.
     decays = [min(0.9, (1 + k) / (10 + k)) for k in range(60)]
-    shares = [math.prod(decays)] + [
-        (1 - decays[i]) * math.prod(decays[i + 1 :]) for i in range(60)
-    ]
+    shares = [math.prod(decays)] + [(1 - decays[i]) * math.prod(decays[i + 1 :]) for i in range(60)]
     assert math.isclose(sum(shares), 1.0, rel_tol=1e-12)
     expected = sum(share * w.double() for share, w in zip(shares, history, strict=True))
     constant = sum(
