@@ -133,8 +133,8 @@ def iterate(
     require_floating("x", x)
     if plan.stochastic and noise is None:
         raise ValueError(f"noise must be given: plan {plan.name!r} draws noise")
-    depth = max((len(stage.x) for stage in plan.stages), default=1)
-    memory = max((len(stage.m) for stage in plan.stages), default=0)
+    depth = max([1, *(len(stage.x) for stage in plan.stages)])
+    memory = max([0, *(len(stage.m) for stage in plan.stages)])
     return _run(denoise, plan, x, noise, depth, memory)
 
 

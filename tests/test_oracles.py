@@ -68,7 +68,8 @@ def test_a_mixture_obeys_tweedies_formula(name):
     x = torch.tensor(rng.normal(size=(6, 2, 2)), requires_grad=True)
     total = torch.tensor(alpha**2 * variances + sigma**2)
     log_each = -0.5 * ((x[:, None] - alpha * torch.tensor(means)) ** 2 / total + total.log())
-    log_p = torch.logsumexp(torch.tensor(weights).log() + log_each.sum((2, 3)), dim=1)
+    log_w = torch.tensor(weights, dtype=torch.float64).log()
+    log_p = torch.logsumexp(log_w + log_each.sum((2, 3)), dim=1)
     (score,) = torch.autograd.grad(log_p.sum(), x)
     wanted = (x + sigma**2 * score) / alpha
     got = oracles.mixture(schedule, weights, means, variances)(x.detach(), t)
