@@ -16,8 +16,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._files import write_atomically
 from ._optional import optional
-from .run_folder import write_atomically
 
 NON_FINITE = ("nan", "inf", "-inf")
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._files import write_atomically
 from ._optional import optional
-from .run_folder import write_atomically
 
 Picture = npt.NDArray[np.uint8]
 ANIMATED = {".png": "PNG", ".apng": "PNG", ".gif": "GIF", ".webp": "WEBP"}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._files import write_atomically
 from ._optional import optional
 from .metrics import Column
-from .run_folder import write_atomically
 
 # Wong 2011, "Points of view: Color blindness", Nature Methods 8: blue and vermillion.
 TRAINING, HELD_OUT = "#0072B2", "#D55E00"

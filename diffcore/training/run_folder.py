@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from .._files import DRAFT, write_atomically
+
 LOCK = ".lock"
-DRAFT = ".draft"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,29 +125,6 @@ class RunFolder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """`data` at `path`, which holds either the old content or all of the new at any moment.
-
-    The folder is made where it is missing. What is written survives a power cut.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")
-    try:
-        with draft.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    if sys.platform != "win32":  # where a folder cannot be opened
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _occupied(path: Path) -> bool:
