@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._optional import optional
 from . import sources
-from ._optional import optional
 from .decode import Fit, Target, pixels
 from .images import Float, Images
 from .sources import Columns, Source

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ._optional import optional
+from .._optional import optional
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Fit: TypeAlias = Literal["exact", "resize", "pad"]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import write_atomically
-from ._optional import optional
+from .._optional import optional
 
 NON_FINITE = ("nan", "inf", "-inf")
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import write_atomically
-from ._optional import optional
+from .._optional import optional
 
 Picture = npt.NDArray[np.uint8]
 ANIMATED = {".png": "PNG", ".apng": "PNG", ".gif": "GIF", ".webp": "WEBP"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import write_atomically
-from ._optional import optional
+from .._optional import optional
 from .metrics import Column
 
 # Wong 2011, "Points of view: Color blindness", Nature Methods 8: blue and vermillion.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._optional import optional
+from .._optional import optional
 from .decode import Stored
 
 Labels = npt.NDArray[np.int64]
