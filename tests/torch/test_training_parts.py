@@ -7,9 +7,11 @@ import signal
 import pytest
 import torch
 from diffcore_torch import ema
-from diffcore_torch.optimizer import adamw, learning_rate
-from diffcore_torch.stopping import Stopping
+from diffcore_torch.optimizer import adamw
 from torch import nn
+
+from diffcore.training.rates import ema_decay, ema_has_caught_up, learning_rate
+from diffcore.training.stopping import Stopping
 
 
 def test_the_average_is_the_weighted_sum_of_all_past_weights() -> None:
@@ -20,7 +22,7 @@ def test_the_average_is_the_weighted_sum_of_all_past_weights() -> None:
         with torch.no_grad():
             network.weight += torch.randn_like(network.weight)
         history.append(network.weight.detach().clone())
-        ema.update(average, network, step, 0.9)
+        ema.update(average, network, ema_decay(step, 0.9))
     # Weight i enters with (1 - d_i) and is kept by every later step.
     decays = [min(0.9, (1 + k) / (10 + k)) for k in range(60)]
     shares = [math.prod(decays)] + [(1 - decays[i]) * math.prod(decays[i + 1 :]) for i in range(60)]
@@ -44,9 +46,10 @@ def test_the_average_is_a_copy_that_does_not_train() -> None:
 
 
 def test_the_early_average_follows_closely_and_the_late_one_slowly() -> None:
-    assert ema.decay_at(0, 0.9999) == 0.1
-    assert ema.decay_at(10**6, 0.9999) == 0.9999
-    assert ema.decay_at(5, 0.0) == 0.0
+    assert ema_decay(0, 0.9999) == 0.1
+    assert ema_decay(10**6, 0.9999) == 0.9999
+    assert ema_decay(5, 0.0) == 0.0
+    assert [ema_has_caught_up(k, 0.99) for k in (0, 800, 900)] == [False, False, True]
 
 
 def test_the_learning_rate_climbs_in_equal_steps_and_stays() -> None:
