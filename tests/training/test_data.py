@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffcore.training import _optional, data, decode, images
+from diffcore import _optional
+from diffcore.training import data, decode, images
 from diffcore.training.data import load_images, load_train_and_held_out
 from diffcore.training.images import Images
 
