@@ -110,6 +110,18 @@ def constant(host: Any, like: Array, dtype: Any = None) -> Any:
     return xp.asarray(host, dtype=like.dtype if dtype is None else dtype, **placement(like))
 
 
+def to_host(x: Any) -> npt.NDArray[Any]:
+    """Any library's array as NumPy's; waits for it where the library is asynchronous or lazy."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return np.asarray(x.get() if aac.is_cupy_array(x) else x)
+
+
+def epsilon(x: Array) -> float:
+    """The machine epsilon of `x`'s dtype."""
+    return float(namespace(x).finfo(x.dtype).eps)
+
+
 def expand(values: Any, like: Array) -> Any:
     """Give `values` of shape (batch,) the trailing axes that broadcast it against `like`.
 

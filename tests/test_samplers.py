@@ -2,13 +2,15 @@
 
 import math
 
+import exact
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import timed
 
-from diffcore import oracles, plan, process, samplers, schedules, times
+from diffcore import noise, oracles, plan, samplers, schedules, times
 
 EPS = np.finfo(np.float64).eps
 PLANS = {
@@ -64,10 +66,30 @@ def test_ddim_with_eta_1_is_ddpm(case):
         strict=True,
     )
     for a, b in pairs:
-        rest = process.one_minus_snr_ratio(schedule, a.time_next, a.time)
-        assert b.x[0] == pytest.approx(a.x[0], rel=64 * EPS / (1 - rest))
+        # One goes by the levels and the other by log SNR, whose rounding is that of r.
+        log_snr = [schedule.log_snr_at(t) for t in (a.time, a.time_next)]
+        size = sum(abs(v) for v in log_snr if math.isfinite(v))
+        assert b.x[0] == pytest.approx(a.x[0], rel=8 * EPS * (1 + size), abs=1e-300)
         assert b.m[0] == pytest.approx(a.m[0], rel=64 * EPS)
         assert b.z == pytest.approx(a.z, rel=64 * EPS)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "sigmoid", "zero_terminal_snr"])
+@pytest.mark.parametrize("eta", [0.0, 0.3, 0.999, 1.0])
+def test_ddim_coefficients_to_50_digits(kind, eta):
+    """Wide steps and narrow ones, against eq. 12 of Song, Meng & Ermon as written."""
+    schedule = schedules.linear() if kind == "zero_terminal_snr" else getattr(schedules, kind)()
+    if kind == "zero_terminal_snr":
+        schedule = schedules.zero_terminal_snr(schedule)
+    bar = exact.reference(kind)["alpha_bar"]
+    for stage in samplers.ddim(schedule, (1000, 700, 500, 499, 100, 10, 3, 2, 1), eta).stages:
+        t, s = bar[stage.time], bar[stage.time_next]
+        c = exact.DIGITS(eta) * mp.sqrt((1 - s) / (1 - t)) * mp.sqrt(1 - t / s)
+        keep = mp.sqrt(1 - s - c * c) / mp.sqrt(1 - t)
+        wanted = keep, mp.sqrt(s) - keep * mp.sqrt(t), c
+        # 1e-12 is what the tables promise of a gap in log SNR.
+        for got, want in zip((stage.x[0], stage.m[0], stage.z), wanted, strict=True):
+            assert got == pytest.approx(float(want), rel=1e-12, abs=1e-15)
 
 
 def test_ddim_with_eta_near_1_is_not_ddpm():
@@ -121,9 +143,7 @@ def test_a_point_mass_is_recovered_exactly(kind, name):
         made = PLANS[name](schedule, times.trailing(schedule, n))
         rng = np.random.default_rng(0)
         start = plan.prior(schedule, made.stages[0].time, rng.standard_normal((1, 2)))
-        end = plan.sample(
-            oracles.point_mass(schedule, target), made, start, lambda x, k: rng.normal(size=x.shape)
-        )
+        end = plan.sample(oracles.point_mass(schedule, target), made, start, noise.portable(0))
         np.testing.assert_array_equal(end, target)
 
 

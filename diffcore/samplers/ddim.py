@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ..plan import Plan, Stage
-from ..process import one_minus_snr_ratio
 from ..schedules import Schedule
 from ._grid import checked
 
@@ -25,13 +24,22 @@ def ddim(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> Plan:
     stages = []
     for t, s in pairwise(checked(schedule, times)):
         target, source = schedule(s), schedule(t)
-        rest = one_minus_snr_ratio(schedule, s, t)
+        log_r = -schedule.log_snr_gap(s, t)
+        rest = -math.expm1(log_r)
+        log_kept = 0.5 * _log_kept(eta * eta, log_r)
         # m keeps the share 1 - sqrt(r) sqrt(sigma_s^2 - c^2) / sigma_s, which must not cancel.
-        log_kept = 0.5 * math.log1p(-eta * eta * rest) if eta * eta * rest < 1.0 else -math.inf
-        log_r = math.log1p(-rest) if rest < 1.0 else -math.inf
         keep = target.sigma / source.sigma * math.exp(log_kept)
         share = -math.expm1(0.5 * log_r + log_kept)
         stages.append(
             Stage(t, s, x=(keep,), m=(target.alpha * share,), z=eta * target.sigma * rest**0.5)
         )
     return Plan("ddim", tuple(stages), order=1 if eta == 0.0 else None, parameters={"eta": eta})
+
+
+def _log_kept(squared_eta: float, log_r: float) -> float:
+    """log(1 - eta^2 (1 - r)), the logarithm of (sigma_s^2 - c^2) / sigma_s^2, at full precision."""
+    rest = -math.expm1(log_r)
+    if squared_eta * rest < 0.5:
+        return math.log1p(-squared_eta * rest)
+    kept = (1.0 - squared_eta) + squared_eta * math.exp(log_r)
+    return math.log(kept) if kept > 0.0 else -math.inf
