@@ -1,0 +1,279 @@
+"""What an error at time t counts for: a function of SNR = alpha^2 / sigma^2.
+
+A paper states its weight on the error of x_0, of eps or of v. These are one error in different
+units: |eps error|^2 = SNR |x_0 error|^2, and an output with determinant D has
+|output error|^2 = (D / sigma)^2 |x_0 error|^2 (see `predictions`). Here a weight is
+
+    w(a, b) with w(c a, c b) = c w(a, b)
+
+    w(SNR, 1)                  on the squared error of x_0
+    w(1, 1 / SNR)              on that of eps
+    w(alpha^2, sigma^2) / D^2  on that of any output
+
+so that one weighting is one objective, whatever the network predicts, and has its limits at
+sigma = 0 and alpha = 0 without 0 / 0. Where the limit is infinite the weight is inf: there the
+output says nothing of what the weighting asks for.
+
+    snr            a                                   Salimans & Ho 2022, section 4
+    min_snr        min(a, gamma b)                     Hang et al. 2023, section 3.4
+    p2             a (k + a / b)^-gamma                Choi et al. 2022, eq. 8
+    truncated_snr  max(a, b)                           Salimans & Ho 2022, eq. 9
+    edm            a + b / sigma_data^2                Karras et al. 2022, section 5
+    sigmoid        1 / (1 / a + exp(-bias) / b)        Kingma & Gao 2023, appendix K
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+from .._arrays import Array, is_number, namespace
+from ..predictions import Prediction
+from ..process import level
+from ..schedules import Schedule
+from ._wide import at_least_float32
+
+
+class Weighting(Protocol):
+    """A weight for the squared error of a network's output, by time."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """A JSON-able description; `weighting_from_config` reads it back."""
+        ...
+
+    def weight(self, schedule: Schedule, t: Any, like: Array, predicts: Prediction) -> Any:
+        """What to multiply |output - target|^2 by, for a network that predicts `predicts`.
+
+        A Python float, or an array of `like`'s dtype that broadcasts against it; computed in at
+        least float32.
+        """
+        ...
+
+
+class Formula(Protocol):
+    """w(a, b) of the module's head; a and b are Python floats, or arrays of one shape."""
+
+    kind: ClassVar[str]
+
+    def __call__(self, a: Any, b: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """1 on the error of whatever the network predicts.
+
+    The one weighting that means another objective for each prediction: with EPS it is L_simple of
+    Ho et al. 2020 (eq. 14), with V the SNR + 1 weighting of Salimans & Ho 2022.
+    """
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"kind": "constant"}
+
+    def weight(self, schedule: Schedule, t: Any, like: Array, predicts: Prediction) -> Any:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class ByRatio:
+    """A weighting that depends on the time through alpha and sigma alone."""
+
+    formula: Formula
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return {"kind": self.formula.kind, **asdict(self.formula)}  # type: ignore[call-overload]
+
+    def weight(self, schedule: Schedule, t: Any, like: Array, predicts: Prediction) -> Any:
+        at = at_least_float32(like)
+        alpha, sigma = level(schedule, t, at)
+        p, q = predicts.mix(schedule, t, at)
+        # A target without x_0 is eps in other units, and one without eps is x_0: their alpha or
+        # sigma cancels here rather than as 0 / 0.
+        if is_number(p) and p == 0.0:
+            noise = _over(sigma, alpha)
+            value = self.formula(_one(noise), noise * noise) / (q * q)
+        elif is_number(q) and q == 0.0:
+            signal = _over(alpha, sigma)
+            value = self.formula(signal * signal, _one(signal)) / (p * p)
+        else:
+            determinant = alpha * q - sigma * p
+            value = self.formula(alpha * alpha, sigma * sigma) / (determinant * determinant)
+        return value if is_number(value) else namespace(value).astype(value, like.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class _Snr:
+    kind: ClassVar[str] = "snr"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        return a
+
+
+@dataclass(frozen=True)
+class _MinSnr:
+    gamma: float
+    kind: ClassVar[str] = "min_snr"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        return _smaller(a, self.gamma * b)
+
+
+@dataclass(frozen=True)
+class _P2:
+    gamma: float
+    k: float
+    kind: ClassVar[str] = "p2"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        # Each half is held to its own side of SNR = 1, where neither a = inf nor b = inf meets 0.
+        snr = _over(a, b)
+        high, low = _larger(snr, _one(snr)), _smaller(snr, _one(snr))
+        near_data = b / (1.0 + self.k / high) * (self.k + high) ** (1.0 - self.gamma)
+        near_noise = a * (self.k + low) ** -self.gamma
+        return _where(snr > 1.0, near_data, near_noise)
+
+
+@dataclass(frozen=True)
+class _TruncatedSnr:
+    kind: ClassVar[str] = "truncated_snr"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        return _larger(a, b)
+
+
+@dataclass(frozen=True)
+class _Edm:
+    sigma_data: float
+    kind: ClassVar[str] = "edm"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        return a + b / (self.sigma_data * self.sigma_data)
+
+
+@dataclass(frozen=True)
+class _Sigmoid:
+    bias: float
+    kind: ClassVar[str] = "sigmoid"
+
+    def __call__(self, a: Any, b: Any) -> Any:
+        return 1.0 / (_over(1.0, a) + _over(math.exp(-self.bias), b))
+
+
+def snr() -> ByRatio:
+    """SNR on the error of x_0, that is 1 on the error of eps: L_simple for every prediction.
+
+    On x_0 it is inf at sigma = 0 and 0 at alpha = 0.
+    """
+    return ByRatio(_Snr())
+
+
+def min_snr(gamma: float = 5.0) -> ByRatio:
+    """min(SNR, gamma) on the error of x_0 (Hang et al. 2023).
+
+    On x_0 it is gamma at sigma = 0 and 0 at alpha = 0; on eps 0 and 1.
+    """
+    return ByRatio(_MinSnr(_positive("gamma", gamma)))
+
+
+def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
+    """1 / (k + SNR)^gamma on the error of eps (Choi et al. 2022).
+
+    On eps it is 0 at sigma = 0 and k^-gamma at alpha = 0; on x_0 inf, 1 or 0 at sigma = 0, as
+    gamma is below, at or above 1, and 0 at alpha = 0. gamma = 0 is `snr`.
+    """
+    if not 0.0 <= gamma < math.inf:
+        raise ValueError(f"gamma must be non-negative and finite, got {gamma}")
+    return ByRatio(_P2(float(gamma), _positive("k", k)))
+
+
+def truncated_snr() -> ByRatio:
+    """max(SNR, 1) on the error of x_0: the larger of x_0's and eps' error (Salimans & Ho 2022).
+
+    On x_0 it is inf at sigma = 0 and 1 at alpha = 0; on eps 1 and inf.
+    """
+    return ByRatio(_TruncatedSnr())
+
+
+def edm(sigma_data: float = 0.5) -> ByRatio:
+    """(n^2 + sigma_data^2) / (n sigma_data)^2 on the error of x_0, n = sigma / alpha.
+
+    Karras et al. 2022: 1 on the output of `Edm(sigma_data)`. With sigma_data = 1 it is SNR + 1.
+    On x_0 it is inf at sigma = 0 and 1 / sigma_data^2 at alpha = 0; on eps 1 and inf.
+    """
+    return ByRatio(_Edm(_positive("sigma_data", sigma_data)))
+
+
+def sigmoid(bias: float = -1.0) -> ByRatio:
+    """1 / (1 + exp(log SNR - bias)) on the error of eps (Kingma & Gao 2023; Hoogeboom et al. 2024).
+
+    Their objective is an integral over log SNR: draw times uniform in log SNR, or multiply by
+    |d log SNR / dt| what is drawn uniform in t. On eps it is 0 at sigma = 0 and 1 at alpha = 0; on
+    x_0 exp(bias) and 0.
+    """
+    if not math.isfinite(bias):
+        raise ValueError(f"bias must be finite, got {bias}")
+    return ByRatio(_Sigmoid(float(bias)))
+
+
+CONSTANT = Constant()
+
+KINDS: dict[str, Callable[..., Weighting]] = {
+    "constant": Constant,
+    "snr": snr,
+    "min_snr": min_snr,
+    "p2": p2,
+    "truncated_snr": truncated_snr,
+    "edm": edm,
+    "sigmoid": sigmoid,
+}
+
+
+def weighting_from_config(config: str | Mapping[str, Any]) -> Weighting:
+    """The weighting of that name, or that `weighting.config` describes.
+
+    Raises ValueError that names an unknown kind or parameter.
+    """
+    parameters = {"kind": config} if isinstance(config, str) else dict(config)
+    kind = parameters.pop("kind", None)
+    if kind not in KINDS:
+        raise ValueError(f"weighting must be one of {', '.join(KINDS)}, got {config!r}")
+    try:
+        return KINDS[kind](**parameters)
+    except TypeError as error:
+        raise ValueError(f"weighting {kind!r}: {error}") from None
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0.0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return float(value)
+
+
+def _one(like: Any) -> Any:
+    return 1.0 if is_number(like) else namespace(like).ones_like(like)
+
+
+def _over(a: Any, b: Any) -> Any:
+    """a / b for a > 0 or b > 0, both non-negative; inf at b = 0, without a warning."""
+    if is_number(b):
+        return a / b if b != 0.0 else math.inf
+    xp = namespace(b)
+    zero = b == 0.0
+    ratio = a / xp.where(zero, xp.ones_like(b), b)
+    return xp.where(zero, xp.full_like(b, math.inf), ratio)
+
+
+def _smaller(a: Any, b: Any) -> Any:
+    return min(a, b) if is_number(a) else namespace(a).minimum(a, b)
+
+
+def _larger(a: Any, b: Any) -> Any:
+    return max(a, b) if is_number(a) else namespace(a).maximum(a, b)
+
+
+def _where(condition: Any, yes: Any, no: Any) -> Any:
+    if is_number(yes):
+        return yes if condition else no
+    return namespace(yes).where(condition, yes, no)
