@@ -6,7 +6,7 @@ A function that needs randomness takes eps itself or a `Noise`, never a hidden g
 text runs on every array library, under their compilers too, and is repeatable. `portable(seed)`
 draws the same bits in all of them; `as_noise` makes a Noise of what the caller has. `integers`,
 `uniform` and `permutation` give the host its draws: a function of (seed, step), with no state to
-save.
+save. `threefry`, `TABLE` and `NORMALS` are what a backend builds the portable source of.
 """
 
 from functools import partial
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from ._checks import is_integer
 from .generators import adapter
 from .host import integers, permutation, uniform
-from .portable import Portable, portable
-from .threefry import threefry
+from .portable import TABLE, Portable, portable
+from .threefry import NORMALS, threefry
 
 
 class Noise(Protocol):
@@ -54,6 +54,8 @@ def as_noise(rng: Any) -> Noise:
 
 
 __all__ = [
+    "NORMALS",
+    "TABLE",
     "Noise",
     "Portable",
     "as_noise",
