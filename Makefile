@@ -1,0 +1,38 @@
+# make demo   train a small UNet on real digits, show samples, print the identities that hold
+# make test   format, lint, types and tests
+# make lint   format, lint and types alone
+# make clean  remove the environment and what the commands wrote
+#
+# Each sets up what it needs in .venv. PYTHON chooses the interpreter (3.11 or later), TORCH the
+# PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint clean
+
+demo: .venv/demo
+	$(BIN)/diffcore demo
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
+
+lint: .venv/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+
+.venv/%: pyproject.toml | .venv/bin/python
+	@echo "Setting up .venv for $* (PyTorch and more are downloaded once)"
+	$(PIP) "$(TORCH)"
+	$(PIP) --editable ".[$*]"
+	@touch $@
