@@ -292,6 +292,25 @@ def test_under_torch_compile(source):
     assert torch.equal(compiled.mean, step(x_0, eps, t).mean)
 
 
+@pytest.mark.parametrize("kind", ["vp_linear", "sub_vp", "cosine_continuous", "ve", "edm", "flow"])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_continuous_schedules_compile_whole(kind, factor):
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    schedule = schedules.shift(getattr(schedules, kind)(), factor)
+    host = normal(1, (3, 2))[0].astype(np.float32)
+    times = schedule.curve.t_max * np.array([0.1, 0.4, 0.9], np.float32)
+
+    def step(x, t):
+        return process.q_posterior(schedule, x, process.q_sample(schedule, x, t, x), t, 0.5 * t)
+
+    x, t = torch.asarray(host), torch.asarray(times)
+    compiled = torch.compile(step, fullgraph=True, backend="eager")(x, t)
+    assert torch.equal(compiled.mean, step(x, t).mean)
+    assert torch.equal(compiled.variance, step(x, t).variance)
+    x, t = jax.numpy.asarray(host), jax.numpy.asarray(times)
+    np.testing.assert_allclose(jax.jit(step)(x, t).mean, step(x, t).mean, rtol=1e-5, atol=1e-5)
+
+
 def test_off_the_default_device():
     torch = pytest.importorskip("torch")
     schedule = schedules.linear()
