@@ -2,6 +2,8 @@
 
 import importlib.util
 import os
+import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -65,6 +67,14 @@ def xp(request: pytest.FixtureRequest) -> ModuleType:
 def xp_eager(request: pytest.FixtureRequest) -> ModuleType:
     """The libraries that run at once, for property tests with many examples."""
     return namespace_of(request.param)
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    """Each test compiles anew: torch.compile keeps a limited number of versions of a function."""
+    yield
+    if "torch._dynamo" in sys.modules:
+        sys.modules["torch._dynamo"].reset()
 
 
 def make(xp: ModuleType, host: Any, dtype: str = "float64") -> Any:
