@@ -114,7 +114,7 @@ def read(path: Path) -> dict[str, Column]:
             if name != "step":
                 rows.setdefault(name, []).append((row["step"], float(value)))
     return {
-        name: Column(np.array([s for s, _ in pairs]), np.array([v for _, v in pairs]))
+        name: Column(np.array([s for s, _ in pairs], np.int64), np.array([v for _, v in pairs]))
         for name, pairs in rows.items()
     }
 

@@ -15,6 +15,7 @@ from types import TracebackType
 from .._files import DRAFT, write_atomically
 
 LOCK = ".lock"
+DRAFTS = f".*{DRAFT}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class RunFolder:
         if _occupied(path):  # another process was quicker
             lock.close()
             raise FileExistsError(f"{path} already holds files; choose another --out")
+        _remove_drafts(path)
         return cls(path=path, lock=lock)
 
     @classmethod
@@ -57,8 +59,7 @@ class RunFolder:
         """
         run = cls.read(path)
         lock = _locked(run.path)
-        for draft in run.path.rglob(f".*{DRAFT}"):
-            draft.unlink(missing_ok=True)
+        _remove_drafts(run.path)
         return cls(path=run.path, lock=lock)
 
     @classmethod
@@ -128,7 +129,15 @@ class RunFolder:
 
 
 def _occupied(path: Path) -> bool:
-    return path.is_dir() and any(entry.name != LOCK for entry in path.iterdir())
+    """Whether files are there, other than the lock and what a killed writer had only begun."""
+    return path.is_dir() and any(
+        entry.name != LOCK and not entry.match(DRAFTS) for entry in path.iterdir()
+    )
+
+
+def _remove_drafts(path: Path) -> None:
+    for draft in path.rglob(DRAFTS):
+        draft.unlink(missing_ok=True)
 
 
 def _move_aside(path: Path) -> None:
@@ -150,6 +159,8 @@ def _locked(path: Path) -> io.FileIO:
     file = io.FileIO(os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     try:
         _lock(file)
+        if not os.path.samestat(os.fstat(file.fileno()), os.stat(path / LOCK)):
+            raise OSError("the folder was moved aside in between")
     except OSError as error:
         file.seek(0)
         holder = file.read(200).decode(errors="replace").strip()
