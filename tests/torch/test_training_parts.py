@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 import torch
@@ -64,7 +65,7 @@ def test_the_cosine_ends_near_zero_and_is_never_negative() -> None:
     rates = [learning_rate(k, 1.0, 10, 100, "cosine") for k in range(101)]
     assert rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5, abs=1e-15)
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.0, abs=1e-15)
     assert learning_rate(150, 1.0, 10, 100, "cosine") == pytest.approx(0.0, abs=1e-15)
 

@@ -1,0 +1,259 @@
+"""The training loop that every backend shares.
+
+    for k in 0, 1, ..., steps - 1:   stepper.step(draws.at(k), learning rate k, EMA decay k)
+
+with, every so often: a line of metrics, the loss on held-out images at fixed times and noise, a
+grid of samples, and the state on disk. A run that was stopped, killed or has ended goes on to the
+bit: update k is a function of the state and of k.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from signal import Signals
+from typing import Any, get_args
+
+import numpy as np
+
+from .._optional import optional
+from . import grids, state
+from .draws import Draws, held_out_batches
+from .images import Images
+from .rates import ema_decay, ema_has_caught_up, learning_rate
+from .recipe import Recipe
+from .record import Record
+from .run_folder import RunFolder
+from .state import Diverged, Saved
+from .stepper import Stepper, Task, Update, Weights
+from .stopping import Stopping
+
+NEVER = -1
+"""The step of a save that has not been."""
+WEIGHTS: tuple[Weights, ...] = get_args(Weights)
+WALL_CLOCK = ("images_per_second", "seconds")
+"""The metrics that tell of the machine, and differ from run to run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a call of `fit` ended; seconds and steps count earlier calls of the same run too."""
+
+    step: int
+    """Updates made, of the `steps` asked for."""
+    steps: int
+    stopped: Signals | None
+    """The signal that stopped it, or None where it is finished."""
+    seconds: float
+    metrics: dict[str, float]
+    """The last value of each metric that this call logged."""
+
+
+def fit(
+    recipe: Recipe,
+    run: RunFolder,
+    make_stepper: Callable[[Task], Stepper],
+    *,
+    resume: bool = False,
+    progress: bool = True,
+) -> Outcome:
+    """Train by `recipe` into the folder `run`, which must be open for writing.
+
+    resume: go on from the run's last state; one that is finished goes on where `training.steps` has
+    grown. progress: whether to show a bar on stderr.
+
+    SIGINT and SIGTERM save and stop; a second one aborts. Raises `Diverged` where the loss, its
+    gradient or the weights stop being finite, with the last good state still on disk, and
+    ValueError where the recipe and the data, or the run's own past, do not go together.
+    """
+    images, held_out = recipe.data.load()
+    task = Task(
+        recipe=recipe,
+        unet=recipe.unet_config(images),
+        schedule=recipe.make_schedule(),
+        predicts=recipe.make_prediction(),
+    )
+    grids.require_samplable(task)
+    saved = state.load(run, recipe, images.digest()) if resume else None
+    stepper = make_stepper(task)
+    run.write_text(run.recipe, recipe.to_toml())
+    done = NEVER if saved is None else saved.step
+    record = Record(
+        run, tensorboard=recipe.evaluation.tensorboard, resume_at=done if resume else None
+    )
+    with closing(record), Stopping() as stopping:
+        loop = _Loop(task, run, stepper, images, held_out, stopping, saved, record)
+        return loop.run(progress)
+
+
+class _Loop:
+    """A run under way: the counters between two updates, and what is due after one."""
+
+    def __init__(
+        self,
+        task: Task,
+        run: RunFolder,
+        stepper: Stepper,
+        images: Images,
+        held_out: Images,
+        stopping: Stopping,
+        saved: Saved | None,
+        record: Record,
+    ) -> None:
+        self.task, self.run_folder, self.stepper = task, run, stepper
+        self.images, self.held_out, self.stopping, self.record = images, held_out, stopping, record
+        self.digest = images.digest()
+        self.evaluation, self.training = task.recipe.evaluation, task.recipe.training
+        self.draws = Draws(
+            images=images,
+            schedule=task.schedule,
+            seed=task.recipe.seed,
+            batch=self.training.batch,
+            label_dropout=self.training.label_dropout if task.unet.classes else 0.0,
+            null_label=task.unet.classes if task.unet.null_class else None,
+            flips=task.recipe.data.flips,
+        )
+        self.step, self.seconds, self.saved_at = 0, 0.0, NEVER
+        self.pending = np.empty((0, len(Update._fields)))
+        if saved is not None:
+            stepper.load_state(saved.stepper, saved.step)
+            self.step, self.seconds, self.pending = saved.step, saved.seconds, saved.pending
+            self.saved_at = saved.step
+        self.updates: list[Update] = []
+        self.busy, self.timed = 0.0, 0
+        self.begun = self.mark = time.perf_counter()
+
+    def run(self, progress: bool) -> Outcome:
+        """Train to the last update, or until a signal comes."""
+        with self._bar(progress) as bar:
+            if self.saved_at == NEVER:
+                self.record.write(0, self._held_out_row() if self.evaluation.loss_every else {})
+                self._save()
+            elif self._due(self.evaluation.samples_every) and self.step:
+                self._draw()  # unless the run was stopped after it
+            self.mark = time.perf_counter()
+            while self.step < self.training.steps and not self._asked():
+                self._update()
+                bar.update()
+                self._after(bar)
+            if self.saved_at != self.step:
+                self._settle()
+                self._save()
+        return Outcome(
+            step=self.step,
+            steps=self.training.steps,
+            stopped=self.stopping.asked if self.step < self.training.steps else None,
+            seconds=self._elapsed(),
+            metrics=self.record.latest,
+        )
+
+    def _update(self) -> None:
+        t, k = self.training, self.step
+        rate = learning_rate(k, t.lr, t.warmup, t.steps, t.decay)
+        self.updates.append(self.stepper.step(self.draws.at(k), rate, ema_decay(k, t.ema)))
+        self.step += 1
+
+    def _after(self, bar: Any) -> None:
+        """What is due after an update. Nothing is written before the loss is known to be finite."""
+        e = self.evaluation
+        log, measure = self._due(e.log_every), self._due(e.loss_every)
+        samples, save = self._due(e.samples_every), self._due(e.checkpoint_every)
+        if not (log or measure or samples or save):
+            return
+        self._settle()
+        row = self._training_row() if log else {}
+        self.record.write(self.step, row | (self._held_out_row() if measure else {}))
+        if log:
+            bar.set_postfix(
+                {"loss": f"{row['loss']:.4f}", "images/s": f"{row['images_per_second']:.0f}"}
+            )
+        if samples:
+            self._draw()
+        if save:
+            self._save()
+        self.mark = time.perf_counter()
+
+    def _due(self, every: int) -> bool:
+        return bool(every) and (self.step % every == 0 or self.step == self.training.steps)
+
+    def _settle(self) -> None:
+        """Wait for the device, and hold the losses to be finite."""
+        first = self.step - len(self.updates)
+        values = self.stepper.numbers(self.updates)
+        self.busy += time.perf_counter() - self.mark
+        self.timed += len(self.updates)
+        self.updates = []
+        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(bad):
+            loss, norm = values[bad[0]]
+            raise Diverged(
+                f"the loss is {loss:g} and its gradient's norm {norm:g} at update "
+                f"{first + int(bad[0]) + 1}; {self.run_folder.state} still holds the state of "
+                f"update {self.saved_at}. A smaller training.lr or training.clip may help"
+            )
+        self.pending = np.concatenate([self.pending, values])
+
+    def _training_row(self) -> dict[str, float]:
+        t = self.training
+        loss, norm = self.pending.mean(axis=0)
+        speed = t.batch * self.timed / self.busy if self.busy else 0.0
+        self.pending, self.busy, self.timed = self.pending[:0], 0.0, 0
+        return {
+            "loss": float(loss),
+            "gradient_norm": float(norm),
+            "learning_rate": learning_rate(self.step - 1, t.lr, t.warmup, t.steps, t.decay),
+            "epoch": self.step * t.batch / len(self.images),
+            "images_per_second": speed,
+            "seconds": self._elapsed(),
+        }
+
+    def _held_out_row(self) -> dict[str, float]:
+        return {
+            "held_out_loss": self._held_out_loss("ema"),
+            "held_out_loss_raw": self._held_out_loss("raw"),
+        }
+
+    def _held_out_loss(self, weights: Weights) -> float:
+        count = self.evaluation.loss_images
+        batches = held_out_batches(self.held_out, self.task.schedule, count)
+        return float(np.concatenate([self.stepper.losses(b, weights) for b in batches]).mean())
+
+    def _draw(self) -> None:
+        """Grids of samples: of the average, and of the weights too while it has not caught up."""
+        early = not ema_has_caught_up(self.step, self.training.ema)
+        for weights in WEIGHTS if early else WEIGHTS[:1]:
+            if self.record.grid(self.step, weights).exists():
+                continue  # drawn before the run was stopped
+            samples = grids.draw(self.stepper, self.task, weights, self._asked)
+            if samples is None:
+                return
+            self.record.draw(self.step, weights, samples, self.task.unet.classes)
+
+    def _asked(self) -> bool:
+        return self.stopping.asked is not None
+
+    def _save(self) -> None:
+        saved = Saved(
+            step=self.step,
+            seconds=self._elapsed(),
+            pending=self.pending,
+            stepper=self.stepper.state(),
+        )
+        state.save(self.run_folder, self.task.recipe, self.digest, saved)
+        state.publish(self.run_folder, self.task, self.stepper, self.step, self.images.classes)
+        self.saved_at = self.step
+
+    def _elapsed(self) -> float:
+        return self.seconds + time.perf_counter() - self.begun
+
+    def _bar(self, progress: bool) -> Any:
+        return optional("tqdm", "torch").tqdm(
+            total=self.training.steps,
+            initial=self.step,
+            disable=not progress,
+            unit="step",
+            dynamic_ncols=True,
+            # A log file gets a line now and then rather than ten a second.
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,
+        )
