@@ -15,11 +15,11 @@ sigma = 0 and alpha = 0 without 0 / 0. Where the limit is infinite the weight is
 output says nothing of what the weighting asks for.
 
     snr            a                                   Salimans & Ho 2022, section 4
-    min_snr        min(a, gamma b)                     Hang et al. 2023, section 3.4
-    p2             a (k + a / b)^-gamma                Choi et al. 2022, eq. 8
-    truncated_snr  max(a, b)                           Salimans & Ho 2022, eq. 9
+    min_snr        min(a, gamma b)                     Hang et al. 2023
+    p2             a (k + a / b)^-gamma                Choi et al. 2022
+    truncated_snr  max(a, b)                           Salimans & Ho 2022, section 4
     edm            a + b / sigma_data^2                Karras et al. 2022, section 5
-    sigmoid        1 / (1 / a + exp(-bias) / b)        Kingma & Gao 2023, appendix K
+    sigmoid        1 / (1 / a + exp(-bias) / b)        Kingma & Gao 2023
 """
 
 import math
@@ -127,12 +127,12 @@ class _P2:
     kind: ClassVar[str] = "p2"
 
     def __call__(self, a: Any, b: Any) -> Any:
-        # Each half is held to its own side of SNR = 1, where neither a = inf nor b = inf meets 0.
-        snr = _over(a, b)
-        high, low = _larger(snr, _one(snr)), _smaller(snr, _one(snr))
-        near_data = b / (1.0 + self.k / high) * (self.k + high) ** (1.0 - self.gamma)
-        near_noise = a * (self.k + low) ** -self.gamma
-        return _where(snr > 1.0, near_data, near_noise)
+        # With a^(1 - gamma) b^gamma split off, no inf meets a 0 in the larger SNRs' limit.
+        large, small = _larger(a, b), _smaller(a, b)
+        ratio = small / large
+        near_data = large ** (1.0 - self.gamma) * small**self.gamma
+        near_data = near_data * (1.0 + self.k * ratio) ** -self.gamma
+        return _where(a > b, near_data, a * (self.k + ratio) ** -self.gamma)
 
 
 @dataclass(frozen=True)
@@ -205,9 +205,10 @@ def edm(sigma_data: float = 0.5) -> ByRatio:
     return ByRatio(_Edm(_positive("sigma_data", sigma_data)))
 
 
-def sigmoid(bias: float = -1.0) -> ByRatio:
+def sigmoid(bias: float = 0.0) -> ByRatio:
     """1 / (1 + exp(log SNR - bias)) on the error of eps (Kingma & Gao 2023; Hoogeboom et al. 2024).
 
+    bias: the log SNR at which the weight has fallen to half; negative ones lean to the noisy end.
     Their objective is an integral over log SNR: draw times uniform in log SNR, or multiply by
     |d log SNR / dt| what is drawn uniform in t. On eps it is 0 at sigma = 0 and 1 at alpha = 0; on
     x_0 exp(bias) and 0.
