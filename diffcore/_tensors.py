@@ -47,7 +47,7 @@ def write(
 
     Arrays are bool, integer, or float16, float32, float64. Raises TypeError that names the array of
     another dtype, or says what JSON cannot hold; ValueError for a number in the metadata that is
-    not finite. Whatever is raised, an old file at `path` stays as it was.
+    not finite; OSError where the disk refuses. An old file at `path` then stays as it was.
     """
     numpy_io = optional("safetensors.numpy", "torch")
     # safetensors takes dense arrays only. ascontiguousarray would turn a scalar into a vector.
@@ -56,7 +56,10 @@ def write(
         dtype_code(name, x)
     text = _encoded(path, metadata)
     with replacing(Path(path)) as draft:
-        numpy_io.save_file(dense, draft, metadata={KEY: text})
+        try:
+            numpy_io.save_file(dense, draft, metadata={KEY: text})
+        except optional("safetensors", "torch").SafetensorError as error:
+            raise OSError(f"{path}: not written ({error})") from error
 
 
 def read(path: str | Path) -> tuple[Tensors, dict[str, Any]]:

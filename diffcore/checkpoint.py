@@ -134,8 +134,8 @@ def _understood(path: Path, content: Mapping[str, Any]) -> tuple[Any, Any, Any, 
             int(content["step"]),
             dict(content["training"]),
         )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: damaged metadata: {error}") from error
 
 
 def _require_weights(path: Path, unet: UNetConfig, stored: Stored, prefixes: list[str]) -> None:
