@@ -16,8 +16,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import predictions, schedules
 from .._optional import optional
+from ..losses import CONSTANT, Weighting, weighting_from_config
 from ..predictions import Prediction
 from ..schedules import ContinuousSchedule, DiscreteSchedule
 from ..unet import UNetConfig
@@ -78,12 +81,10 @@ class Recipe:
         except (TypeError, ValueError) as error:
             raise ValueError(f"predicts: {error}") from error
 
-    def make_weighting(self) -> Any:
+    def make_weighting(self) -> Weighting:
         """The weighting of the squared error, one of `diffcore.losses`."""
-        from .. import losses
-
         try:
-            return losses.weighting_from_config(self.loss.weighting)
+            return weighting_from_config(self.loss.weighting)
         except (TypeError, ValueError) as error:
             raise ValueError(f"loss.weighting: {error}") from error
 
@@ -138,7 +139,8 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         near = difflib.get_close_matches(str(name_or_path), names(), n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(
-            f"recipe must be one of {', '.join(names())} or a .toml file, got '{name_or_path}'{meant}"
+            f"recipe must be one of {', '.join(names())} or a .toml file, got "
+            f"'{name_or_path}'{meant}"
         )
     recipe = _recipe({"name": path.stem, **parse(text, str(name_or_path))})
     return _recipe(override(asdict(recipe), overrides)) if overrides else recipe
@@ -199,26 +201,35 @@ def _plain(value: Any) -> Any:
 
 def _check_together(recipe: Recipe) -> None:
     training, loss, schedule = recipe.training, recipe.loss, recipe.make_schedule()
-    recipe.make_prediction()
     recipe.make_weighting()
     if isinstance(schedule, DiscreteSchedule):
-        require(
-            recipe.evaluation.steps <= schedule.T,
-            "evaluation.steps",
-            f"be at most schedule.T = {schedule.T}",
-            recipe.evaluation.steps,
-        )
+        last: float = schedule.T
+        steps = recipe.evaluation.steps
+        require(steps <= last, "evaluation.steps", f"be at most schedule.T = {last}", steps)
     else:
-        require(
-            loss.objective == "simple",
-            "loss.objective",
-            f"be 'simple' on the continuous schedule {recipe.schedule['kind']!r}",
-            loss.objective,
+        last = schedule.curve.t_max
+        simple = f"be 'simple' on the continuous schedule {recipe.schedule['kind']!r}"
+        require(loss.objective == "simple", "loss.objective", simple, loss.objective)
+    if loss.objective == "mu" and recipe.make_weighting() != CONSTANT:
+        raise ValueError(
+            f"loss.weighting must be 'constant' with loss.objective = 'mu', which has weights of "
+            f"its own, got {loss.weighting!r}"
         )
+    _check_prediction(recipe.make_prediction(), schedule, last)
     if recipe.data.labels and not recipe.unet["null_class"]:
-        require(
-            training.label_dropout == 0.0,
-            "training.label_dropout",
-            "be 0 for a network without unet.null_class",
-            training.label_dropout,
-        )
+        wanted = "be 0 for a network without unet.null_class"
+        dropout = training.label_dropout
+        require(dropout == 0.0, "training.label_dropout", wanted, dropout)
+
+
+def _check_prediction(
+    predicts: Prediction, schedule: DiscreteSchedule | ContinuousSchedule, last: float
+) -> None:
+    """ValueError unless x_0 follows from the output at the time that sampling starts from."""
+    x = np.zeros((1, 1))
+    try:
+        predicts.x_0(schedule, x, x, last)
+    except ValueError as error:
+        raise ValueError(
+            f"predicts = {predicts.name!r} does not go with schedule: {error}"
+        ) from None
