@@ -41,9 +41,12 @@ Scalar: TypeAlias = float | Array
 """A coefficient: a Python float, or an array that broadcasts against the data."""
 
 
+_NUMBERS = (int, float, np.integer, np.floating)
+
+
 def is_number(value: Any) -> bool:
     """Whether `value` is a host number: a Python or NumPy scalar, not a bool and not an array."""
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return isinstance(value, _NUMBERS) and not isinstance(value, bool)
 
 
 def is_array(value: Any) -> bool:
@@ -53,13 +56,19 @@ def is_array(value: Any) -> bool:
 
 def namespace(*arrays: Any) -> Any:
     """The array namespace that all `arrays` share; Python numbers and None are passed over."""
-    found = [a for a in arrays if a is not None and not is_number(a)]
-    if found and all(type(a).__module__.startswith("torch") for a in found):
-        # torch.compile warns when it traces through array_api_compat's cached look-up.
-        import array_api_compat.torch as xp
+    for a in arrays:
+        if _is_torch(a):
+            if len(arrays) == 1 or all(_is_torch(b) or b is None or is_number(b) for b in arrays):
+                # torch.compile warns when it traces through array_api_compat's cached look-up.
+                import array_api_compat.torch as xp
 
-        return xp
-    return aac.array_namespace(*found)
+                return xp
+            break
+    return aac.array_namespace(*(a for a in arrays if a is not None and not is_number(a)))
+
+
+def _is_torch(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] == "torch"
 
 
 def library(x: Array) -> str:
@@ -132,9 +141,13 @@ def expand(values: Any, like: Array) -> Any:
     return values[(...,) + (None,) * (like.ndim - 1)]
 
 
-def gather(table: Array, t: Array) -> Any:
+def gather(table: Any, t: Any) -> Any:
     """`table[t]` for one-dimensional `table` and `t`; shape (batch,)."""
-    return namespace(table, t).take(table, t, axis=0)
+    xp = namespace(table, t)
+    if _is_torch(table):
+        # array_api_compat's `take` first wraps negative indices, which times never are.
+        return table.index_select(0, t)
+    return xp.take(table, t, axis=0)
 
 
 def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
@@ -143,11 +156,17 @@ def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
     Coefficients are Python floats, which keep the arrays' dtype, or broadcast against the arrays.
     """
     total: Any = None
+    fresh = False
     for c, x in zip(coefficients, arrays, strict=True):
         if is_number(c) and c == 0.0:
             continue
         term = x if is_number(c) and c == 1.0 else c * x
-        total = term if total is None else total + term
+        if total is None:
+            total, fresh = term, term is not x
+        elif fresh and total.shape == term.shape and total.dtype == term.dtype:
+            total += term  # In place where the library can, which saves an allocation.
+        else:
+            total, fresh = total + term, True
     result: A = 0.0 * arrays[0] if total is None else total
     return result
 

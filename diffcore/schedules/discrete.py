@@ -193,7 +193,10 @@ def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
     if is_number(t):
         entry = table[int(t)]
         return float(entry) if isinstance(entry, np.generic) else entry
-    return gather(constant(table, _floating(like, t)), t)
+    like = _floating(like, t)
+    if isinstance(table, np.ndarray) or table.dtype != like.dtype:
+        table = constant(table, like)
+    return gather(table, t)
 
 
 def _floating(like: Array | None, *times: Any) -> Any:
