@@ -17,7 +17,8 @@ from .._optional import optional
 
 Picture = npt.NDArray[np.uint8]
 ANIMATED = {".png": "PNG", ".apng": "PNG", ".gif": "GIF", ".webp": "WEBP"}
-GAP, BACKGROUND = 2, 255
+GAP, BACKGROUND = 4, 112
+"""Pixels between images, and their grey, which is neither the black nor the white of a drawing."""
 
 
 def to_uint8(x: npt.ArrayLike) -> Picture:
@@ -35,7 +36,7 @@ def to_uint8(x: npt.ArrayLike) -> Picture:
 
 
 def grid(images: npt.ArrayLike, columns: int | None = None, *, scale: int | None = None) -> Picture:
-    """Images (N, C, H, W), C = 1 or 3, side by side in rows of `columns`, on white.
+    """Images (N, C, H, W), C = 1 or 3, side by side in rows of `columns`, on grey.
 
     `columns`: by default the squarest grid. `scale`: every pixel becomes a square of that side; by
     default small images grow to some 64 pixels.

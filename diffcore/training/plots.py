@@ -52,21 +52,24 @@ def plot_losses(
     figure = optional("matplotlib.figure", "plot").Figure((8.0, 4.5), layout="constrained")
     axes = figure.add_subplot()
     step, loss = columns[training]
-    curve = smoothed(loss, reach=min(100, len(loss) // 30))
-    axes.plot(step, loss, color=TRAINING, alpha=0.25, linewidth=0.8, label="training, as logged")
-    axes.plot(step, curve, color=TRAINING, linewidth=2.0, label="training, smoothed")
-    shown = [loss]
+    reach = min(100, len(loss) // 50)
+    if reach:
+        axes.plot(
+            step, loss, color=TRAINING, alpha=0.25, linewidth=0.8, label="training, as logged"
+        )
+        axes.plot(step, smoothed(loss, reach), **_line(TRAINING), label="training, smoothed")
+    else:
+        axes.plot(step, loss, marker=".", **_line(TRAINING), label="training")
+    shown = [training]
     if held_out in columns and len(columns[held_out].step):
         at, value = columns[held_out]
-        axes.plot(
-            at, value, color=HELD_OUT, marker="o", markersize=5, linewidth=1.5, label="held out"
-        )
-        shown.append(value)
-    _scale(axes, np.concatenate(shown))
+        axes.plot(at, value, marker=".", **_line(HELD_OUT), label="held out")
+        shown.append(held_out)
+    _scale(axes, np.concatenate([columns[name].value for name in shown]))
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     axes.set_title(title, loc="left", color=INK)
-    axes.margins(x=0.01)
+    axes.set_xlim(0, 1.01 * max(1, *(columns[name].step[-1] for name in shown)))
     axes.grid(color=FAINT, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -76,13 +79,20 @@ def plot_losses(
     write_atomically(Path(path), buffer.getvalue())
 
 
+def _line(color: str) -> dict[str, Any]:
+    return {"color": color, "linewidth": 2.0, "markersize": 9}
+
+
 def _scale(axes: Any, values: npt.NDArray[np.float64]) -> None:
-    """A logarithmic axis for positive losses, with plain numbers on it."""
+    """Whole steps; a logarithmic axis for positive losses, with plain numbers on it."""
+    ticker = optional("matplotlib.ticker", "plot")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() <= 0.0:
         return
-    ticker = optional("matplotlib.ticker", "plot")
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    decades = np.log10(finite.max() / finite.min())
+    marks = (1.0,) if decades > 3.0 else (1.0, 2.0, 5.0) if decades > 1.0 else (1, 1.5, 2, 3, 5, 7)
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=marks, numticks=12))
     axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
-    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.yaxis.set_minor_locator(ticker.NullLocator())

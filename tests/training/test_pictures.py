@@ -67,11 +67,14 @@ def test_integers_that_are_no_bytes_are_refused(dtype: type) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("n", "columns"), [(1, None), (7, 3), (7, None), (5, 9), (4, 1)])
-def test_grid_holds_each_image_where_it_belongs(channels: int, n: int, columns: int | None) -> None:
+@pytest.mark.parametrize(
+    ("n", "columns", "width"), [(1, None, 1), (7, 3, 3), (7, None, 3), (5, 9, 5), (4, 1, 1)]
+)
+def test_grid_holds_each_image_where_it_belongs(
+    channels: int, n: int, columns: int | None, width: int
+) -> None:
     images, scale, gap = noise(1, n, channels, 4, 6), 3, pictures.GAP
     picture = grid(images, columns, scale=scale)
-    width = min(columns or 3 if n == 7 else columns or 1, n)
     rows = -(-n // width)
     size = (gap + rows * (4 * scale + gap), gap + width * (6 * scale + gap))
     assert picture.shape == (size if channels == 1 else (*size, 3))
@@ -84,14 +87,21 @@ def test_grid_holds_each_image_where_it_belongs(channels: int, n: int, columns: 
         big = np.kron(image.transpose(1, 2, 0), np.ones((scale, scale, 1), np.uint8))
         assert np.array_equal(block, big if channels == 3 else big[:, :, 0])
         left[top : top + 4 * scale, side : side + 6 * scale] = False
-    assert np.all(picture[left] == 255)
+    assert np.all(picture[left] == pictures.BACKGROUND)
     assert left.any()
 
 
 def test_grid_is_square_and_small_images_grow() -> None:
-    assert grid(np.zeros((100, 1, 8, 8))).shape == (10 * 66 + 2, 10 * 66 + 2)
-    assert grid(np.zeros((1, 3, 64, 64))).shape == (68, 68, 3)
-    assert grid(np.zeros((1, 3, 200, 100))).shape == (204, 104, 3)
+    assert grid(np.zeros((100, 1, 8, 8))).shape == (10 * 68 + 4, 10 * 68 + 4)
+    assert grid(np.zeros((1, 3, 64, 64))).shape == (72, 72, 3)
+    assert grid(np.zeros((1, 3, 200, 100))).shape == (208, 108, 3)
+
+
+def test_white_and_black_images_are_told_from_what_is_between_them() -> None:
+    for value in (-1.0, 1.0):
+        picture = grid(np.full((4, 1, 8, 8), value))
+        assert len(np.unique(picture)) == 2
+        assert np.abs(np.diff(np.unique(picture).astype(int))).min() > 64
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (1, 8, 8), (0, 1, 8, 8), (2, 2, 8, 8), (2, 8, 8, 3)])
