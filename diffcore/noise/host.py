@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._checks import require_integer, require_seed, require_step
-from .threefry import INTEGERS, ORDERS, UNIFORMS, derive, threefry
+from .threefry import INTEGERS, ORDERS, UNIFORMS, derive, on_numpy, threefry
 
 
 def integers(seed: int, step: int, n: int, high: int, stream: int = 0) -> npt.NDArray[np.int64]:
@@ -49,6 +49,6 @@ def _words(
     """The two halves of n 64-bit words."""
     stream = require_integer("stream", stream, 0, 2**29 - 1)
     n = require_integer("n", n, 0, 2**31 - 1)
-    key = derive(require_seed(seed), require_step(step), 4 * stream + purpose)
+    key = on_numpy(derive(require_seed(seed), require_step(step), 4 * stream + purpose))
     first, second = threefry(key, (np.arange(n, dtype=np.uint32), np.zeros(n, dtype=np.uint32)))
     return first.astype(np.uint64), second.astype(np.uint64)

@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import constant, is_array, is_chunked, namespace, on_host, placement
-from ._checks import require_like, require_seed, require_step
-from .threefry import NORMALS, Pair, derive, threefry
+from .._arrays import constant, is_array, is_chunked, namespace, placement
+from ._checks import on_host, require_like, require_seed, require_step
+from .threefry import NORMALS, Pair, derive, on_numpy, signed, threefry
 
 TABLE: npt.NDArray[np.float32] = np.load(Path(__file__).with_name("normal.npy"))
 TABLE.flags.writeable = False
@@ -77,12 +77,12 @@ class Portable:
         if is_chunked(like):
             return _chunked(like, key)
         if not on_host(like):
-            return _native(like, _constants(key, like))
+            return _native(like, (_word(key[0], like), _word(key[1], like)))
         eps = _host(key, range(like.shape[0]), range(math.prod(like.shape[1:])))
         return constant(eps.reshape(like.shape), like)
 
 
-def _host(key: Pair, rows: range, elements: range) -> npt.NDArray[np.float32]:
+def _host(key: tuple[int, int], rows: range, elements: range) -> npt.NDArray[np.float32]:
     """Elements `elements` of rows `rows`; shape (rows, elements)."""
     first = elements.start // 2
     blocks = np.arange(first, (elements.stop + 1) // 2, dtype=np.uint32)[None, :]
@@ -93,7 +93,7 @@ def _host(key: Pair, rows: range, elements: range) -> npt.NDArray[np.float32]:
     for i in range(0, len(rows), height):
         for j in range(0, blocks.size, width):
             counter = np.broadcast_arrays(blocks[:, j : j + width], numbers[i : i + height])
-            for k, words in enumerate(threefry(key, (counter[0], counter[1]))):
+            for k, words in enumerate(threefry(on_numpy(key), (counter[0], counter[1]))):
                 halves = TABLE.take(words.view(np.uint16))
                 part = eps[i : i + height, 2 * j + k : 2 * (j + width) : 2]
                 np.add(halves[:, ::2], halves[:, 1::2], out=part)
@@ -116,26 +116,23 @@ def _native(like: Any, key: Pair) -> Any:
     return xp.astype(xp.reshape(eps[:, :size], like.shape), like.dtype, copy=False)
 
 
-def _constants(words: Pair, like: Any) -> Pair:
-    """uint32 words of the host as int32 in like's library."""
-    xp = namespace(like)
-    return (
-        constant(words[0].view(np.int32), like, xp.int32),
-        constant(words[1].view(np.int32), like, xp.int32),
-    )
-
-
 def _traced_key(seed: int, step: Any, like: Any) -> Pair:
     """The key of a step that is an array: `derive`, by like's library."""
     xp = namespace(like)
     if step.shape != () or namespace(step) is not xp or not xp.isdtype(step.dtype, "integral"):
         raise TypeError(f"step must be an int or an integer array () of like's library, got {step}")
-    words = np.array([[seed & 0xFFFFFFFF], [seed >> 32]], dtype=np.uint32)
     first = xp.reshape(xp.astype(step, xp.int32), (1,))
-    return threefry(_constants((words[0], words[1]), like), (first, xp.full_like(first, NORMALS)))
+    key = _word(seed & 0xFFFFFFFF, like), _word(seed >> 32, like)
+    return threefry(key, (first, _word(NORMALS, like)))
 
 
-def _chunked(like: Any, key: Pair) -> Any:
+def _word(word: int, like: Any) -> Any:
+    """A 32-bit word as an int32 array of shape (1,) in like's library."""
+    xp = namespace(like)
+    return xp.full((1,), signed(word), dtype=xp.int32, **placement(like))
+
+
+def _chunked(like: Any, key: tuple[int, int]) -> Any:
     return namespace(like).map_blocks(
         _chunk,
         key,
@@ -147,7 +144,7 @@ def _chunked(like: Any, key: Pair) -> Any:
     )
 
 
-def _chunk(key: Pair, shape: tuple[int, ...], meta: Any, block_info: Any = None) -> Any:
+def _chunk(key: tuple[int, int], shape: tuple[int, ...], meta: Any, block_info: Any = None) -> Any:
     """One chunk of an array of shape `shape`, in the library and dtype of `meta`."""
     rows, *others = (range(*extent) for extent in block_info[None]["array-location"])
     element = np.zeros((), dtype=np.int64)
