@@ -49,17 +49,24 @@ def write(
     another dtype, or says what JSON cannot hold; ValueError for a number in the metadata that is
     not finite; OSError where the disk refuses. An old file at `path` then stays as it was.
     """
-    numpy_io = optional("safetensors.numpy", "torch")
-    # safetensors takes dense arrays only. ascontiguousarray would turn a scalar into a vector.
-    dense = {name: _native(np.asarray(x, order="C")) for name, x in tensors.items()}
-    for name, x in dense.items():
-        dtype_code(name, x)
-    text = _encoded(path, metadata)
-    with replacing(Path(path)) as draft:
+    path = Path(path)
+    arrays = {name: np.asarray(x) for name, x in tensors.items()}
+    head: dict[str, Any] = {"__metadata__": {KEY: _encoded(path, metadata)}}
+    end = 0
+    for name, x in arrays.items():
+        start, end = end, end + x.nbytes
+        shape = list(x.shape)
+        head[name] = {"dtype": dtype_code(name, x), "shape": shape, "data_offsets": [start, end]}
+    text = json.dumps(head).encode()
+    # Not by safetensors: it copies all arrays, or leaves temporary files of its own when killed.
+    with replacing(path) as draft:
         try:
-            numpy_io.save_file(dense, draft, metadata={KEY: text})
-        except optional("safetensors", "torch").SafetensorError as error:
-            raise OSError(f"{path}: not written ({error})") from error
+            with draft.open("wb") as file:
+                file.write(len(text).to_bytes(8, "little") + text)
+                for x in arrays.values():
+                    file.write(x.astype(x.dtype.newbyteorder("<"), order="C", copy=False).data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def read(path: str | Path) -> tuple[Tensors, dict[str, Any]]:
@@ -85,7 +92,7 @@ def read(path: str | Path) -> tuple[Tensors, dict[str, Any]]:
 def dtype_code(name: str, x: npt.NDArray[Any]) -> str:
     """safetensors' name of x's dtype; TypeError that names the array where there is none."""
     for stored, dtype in _DTYPES.items():
-        if x.dtype == dtype:
+        if x.dtype.newbyteorder("=") == dtype:
             return stored
     raise TypeError(
         f"tensor {name!r} must be bool, integer, float16, float32 or float64, got {x.dtype}"
@@ -148,10 +155,6 @@ def _array(
         raise ValueError(f"{path}: tensor {name!r} is {dtype}, which NumPy has no dtype for")
     little = np.dtype(_DTYPES[dtype]).newbyteorder("<")
     return np.frombuffer(data, little).reshape(shape).astype(_DTYPES[dtype], copy=False)
-
-
-def _native(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return x.astype(x.dtype.newbyteorder("="), copy=False)
 
 
 def _encoded(path: str | Path, metadata: Mapping[str, Any]) -> str:

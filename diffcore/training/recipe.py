@@ -176,7 +176,10 @@ def _recipe(table: dict[str, Any]) -> Recipe:
 def _schedule(config: dict[str, Any]) -> DiscreteSchedule | ContinuousSchedule:
     kind = config.get("kind")
     require(
-        kind in schedules.KINDS, "schedule.kind", f"be one of {', '.join(schedules.KINDS)}", kind
+        isinstance(kind, str) and kind in schedules.KINDS,
+        "schedule.kind",
+        f"be one of {', '.join(schedules.KINDS)}",
+        kind,
     )
     parameters = inspect.signature(schedules.KINDS[str(kind)]).parameters
     for key, value in config.items():

@@ -59,7 +59,7 @@ class Data:
         if not self.source:
             raise ValueError(
                 "data.source is empty: this recipe needs to be told where its images are "
-                "(--set data.source=PATH)"
+                "(--data PATH, or --set data.source=PATH)"
             )
         options = asdict(self)
         options.pop("flips")

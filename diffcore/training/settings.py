@@ -76,8 +76,11 @@ def unknown(key: str, keys: Iterable[str]) -> ValueError:
     """The error for a key that does not exist, with those that may have been meant."""
     keys = list(keys)
     table, _, leaf = key.rpartition(".")
-    near = [k for k in keys if difflib.SequenceMatcher(None, leaf, _leaf(k)).ratio() >= 0.7]
-    near = near or difflib.get_close_matches(key, keys, cutoff=0.8)
+    tables = list(dict.fromkeys(k.rpartition(".")[0] for k in keys if "." in k))
+    near = [
+        k for k in [*keys, *tables] if difflib.SequenceMatcher(None, leaf, _leaf(k)).ratio() >= 0.7
+    ]
+    near = list(dict.fromkeys(near)) or difflib.get_close_matches(key, keys, cutoff=0.8)
     if near:
         # Those of the same table first.
         near.sort(key=lambda k: k.rpartition(".")[0] != table)
