@@ -107,17 +107,17 @@ class Judge:
         )
         if self.classifier is None or self.margins is None:
             return scores
-        p = self.classifier.probabilities(x)
+        margins = self.classifier.margins(x)
+        p = self.classifier.probabilities(margins)
         best, sure = p.argmax(axis=1), p.max(axis=1) > CONFIDENT
         counts = np.bincount(best, minlength=self.classifier.classes)
-        margins = frechet.fitted(self.classifier.margins(x))
         return replace(
             scores,
             confident=float(np.mean(sure)),
             classes=len(np.unique(best[sure])),
             counts=tuple(counts.tolist()),
             imbalance=float(np.abs(counts / len(x) - self.shares).sum() / 2.0),
-            frechet_margins=frechet.distance(margins, self.margins),
+            frechet_margins=frechet.distance(frechet.fitted(margins), self.margins),
         )
 
 
@@ -153,11 +153,12 @@ def appoint(reference: Images, held_out: Images) -> Judge:
     count = 1 + int(max(reference.labels.max(), held_out.labels.max(), len(reference.classes) - 1))
     chosen = _some(len(reference), CLASSIFIED)
     classifier = classifiers.fit(training[chosen], reference.labels[chosen], count)
-    right = classifier.probabilities(real).argmax(axis=1) == held_out.labels
+    margins = classifier.margins(real)
+    right = classifier.probabilities(margins).argmax(axis=1) == held_out.labels
     return replace(
         judge,
         classifier=classifier,
-        margins=frechet.fitted(classifier.margins(real)),
+        margins=frechet.fitted(margins),
         shares=np.bincount(held_out.labels, minlength=count) / len(held_out),
         accuracy=float(np.mean(right)),
     )

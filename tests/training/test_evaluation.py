@@ -181,14 +181,14 @@ def test_classifier_knows_digits_and_its_confidence_is_earned(
     held_out = digits[1]
     assert appointed.classifier is not None
     x = features.features(held_out.all())
-    p = appointed.classifier.probabilities(x)
+    margins = appointed.classifier.margins(x)
+    p = appointed.classifier.probabilities(margins)
     assert np.allclose(p.sum(axis=1), 1.0)
     right = p.argmax(axis=1) == held_out.labels
     assert appointed.accuracy == right.mean() > 0.97
     sure = p.max(axis=1) > 0.9
     assert right[sure].mean() >= 0.99
     assert right[~sure].mean() < 0.99
-    margins = appointed.classifier.margins(x)
     assert margins.shape == (len(x), 10)
     # The largest mean margin and the most votes mostly agree; a sign the wrong way round would not.
     votes = appointed.classifier.machine.predict(x)
@@ -201,13 +201,26 @@ def test_classifier_of_two_classes_and_of_numbers_that_skip_one() -> None:
     labels = np.repeat([0, 2], 30)
     x = rng.standard_normal((60, 3)) + labels[:, None]
     fitted = classifier.fit(x, labels, 4)
-    p = fitted.probabilities(x)
+    p = fitted.probabilities(fitted.margins(x))
     assert p.shape == (60, 4)
     assert np.all(p[:, [1, 3]] == 0.0)
     assert (p.argmax(axis=1) == labels).mean() > 0.9
     assert fitted.margins(x).shape == (60, 2)
-    again = classifier.fit(x, labels, 4).probabilities(x)
-    assert np.array_equal(p, again)
+    again = classifier.fit(x, labels, 4)
+    assert np.array_equal(again.probabilities(again.margins(x)), p)
+
+
+def test_classifier_finds_classes_among_many_pixels_that_only_vary_a_little() -> None:
+    rng = np.random.default_rng(8)
+    labels = np.arange(200) % 2
+    x = 0.01 * rng.standard_normal((200, 300))
+    x[:, 17] += labels
+    fitted = classifier.fit(x[:100], labels[:100], 2)
+    assert fitted.axes.shape == (300, classifier.AXES)
+    assert np.allclose(fitted.axes.T @ fitted.axes, np.eye(classifier.AXES), atol=1e-12)
+    assert abs(fitted.axes[17, 0]) > 0.99  # the first axis is the one of largest variance
+    p = fitted.probabilities(fitted.margins(x[100:]))
+    assert np.array_equal(p.argmax(axis=1), labels[100:])
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 0, 1]])
