@@ -50,7 +50,9 @@ def write(
     not finite; OSError where the disk refuses. An old file at `path` then stays as it was.
     """
     path = Path(path)
-    arrays = {name: np.asarray(x) for name, x in tensors.items()}
+    # The widest dtypes first, and a header of whole words, so that each array is aligned.
+    items = sorted(tensors.items(), key=lambda item: -np.asarray(item[1]).itemsize)
+    arrays = {name: np.asarray(x) for name, x in items}
     head: dict[str, Any] = {"__metadata__": {KEY: _encoded(path, metadata)}}
     end = 0
     for name, x in arrays.items():
@@ -58,6 +60,7 @@ def write(
         shape = list(x.shape)
         head[name] = {"dtype": dtype_code(name, x), "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
     # Not by safetensors: it copies all arrays, or leaves temporary files of its own when killed.
     with replacing(path) as draft:
         try:

@@ -137,6 +137,19 @@ def test_describe_reads_the_header_alone(tmp_path: Path) -> None:
     json.dumps(described)
 
 
+def test_arrays_are_aligned(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"a": np.ones(3, bool), "b": np.ones(5, np.float16), "c": np.ones(2), "d": np.ones(1)}
+    for k in range(8):
+        checkpoint.write(path, tensors, {"k": "x" * k})
+        whole = path.read_bytes()
+        start = 8 + int.from_bytes(whole[:8], "little")
+        entries = json.loads(whole[8:start])
+        del entries["__metadata__"]
+        for name, entry in entries.items():
+            assert (start + entry["data_offsets"][0]) % tensors[name].itemsize == 0
+
+
 def test_every_dtype_and_layout_comes_back(tmp_path: Path) -> None:
     ramp = np.arange(-6, 6)
     widths = [f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)]
