@@ -5,8 +5,8 @@
 
 U are the images' principal axes, 64 at most. A and b are fitted, with a penalty on A, to margins
 that cross-validation gives for images the machine has not seen (Platt 1999, for two classes). Far
-from every image an RBF machine's margins are its biases, whatever lies there: noise, a blur or the
-mean of many images is hardly ever confidently of a class, where a neural network is often sure.
+from every image an RBF machine's margins are its biases, whatever lies there: noise and blurs are
+seldom confidently of a class, where a neural network is often sure.
 """
 
 from dataclasses import dataclass

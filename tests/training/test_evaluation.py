@@ -164,12 +164,14 @@ def test_features_are_pixels_of_small_images_and_block_means_of_large_ones() -> 
     assert np.isclose(got[14, 3], odd[0, 0, 28, 6:8].mean(), rtol=8 * EPS)
 
 
-def test_nearest_is_the_brute_force_one_and_zero_for_copies() -> None:
+def test_nearest_two_are_the_brute_force_ones_and_zero_for_copies() -> None:
     rng = np.random.default_rng(4)
     x, others = rng.standard_normal((700, 5)), rng.standard_normal((90, 5)).astype(np.float32)
-    apart = np.sqrt(((x[:, None] - others) ** 2).mean(axis=2)).min(axis=1)
-    assert np.allclose(features.nearest(x, others), apart, rtol=1e-12)
-    assert np.all(features.nearest(others.astype(np.float64), others) == 0.0)
+    apart = np.sort(np.sqrt(((x[:, None] - others) ** 2).mean(axis=2)), axis=1)
+    assert np.allclose(features.nearest_two(x, others), apart[:, :2], rtol=1e-12)
+    copies = features.nearest_two(others.astype(np.float64), others)
+    assert np.all(copies[:, 0] == 0.0)
+    assert np.all(copies[:, 1] > 0.0)
 
 
 # The classifier.
@@ -245,13 +247,24 @@ def test_real_digits_score_high(comparison: Comparison) -> None:
     assert real.frechet_pixels < 1.0
     assert real.frechet_margins is not None
     assert real.frechet_margins < 0.05
-    assert real.copies <= 0.01
+    assert real.copies == 0.0
     assert 0.2 < real.nearest < 0.35
     # The same number of training images has the same distances.
     assert training.n == 719
     assert training.frechet_pixels == pytest.approx(real.frechet_pixels, rel=0.2)
     # Copies of training images pass every test but one.
     assert (training.copies, training.nearest) == (1.0, 0.0)
+
+
+def test_copies_are_found_out_even_with_a_little_noise_and_nothing_else_is(
+    digits: tuple[Images, Images], appointed: evaluation.Judge, comparison: Comparison
+) -> None:
+    reference, held_out = digits
+    x = reference.all()[::3].astype(np.float64)
+    noise = np.random.default_rng(9).standard_normal(x.shape)
+    assert appointed(x + 0.05 * noise).copies > 0.95
+    assert appointed(np.concatenate([x[:200], held_out.all()[:200]])).copies == 0.5
+    assert all(row.copies == 0.0 for name, row in comparison.rows.items() if name != "training")
 
 
 @pytest.mark.parametrize("name", ["fitted Gaussian", "blurred images", "mean image", "noise"])
