@@ -278,6 +278,18 @@ def test_hybrid_in_every_library(xp, dtype):
         np.testing.assert_allclose(as_numpy(got)[row], wanted[0], rtol=2e3 * np.finfo(dtype).eps)
 
 
+def test_off_the_default_device():
+    torch = pytest.importorskip("torch")
+    schedule = schedules.linear()
+    x, double = (torch.empty((3, c, 2), device="meta") for c in (2, 4))
+    t = torch.empty((3,), dtype=torch.int64, device="meta")
+    for time in (t, 500):
+        loss = losses.simple(schedule, V, x, x, time, x, losses.p2(0.5))
+        loss = loss + losses.hybrid(schedule, V, double, x, time, x, stop_gradient=torch.detach)
+        assert loss.device.type == "meta"
+        assert loss.shape == (3,)
+
+
 def test_under_jit_and_compile():
     schedule, output, x_0, t, eps = hybrid_case()
 

@@ -401,6 +401,18 @@ def test_half_precision_is_computed_in_float32(name, library, dtype):
     )
 
 
+def test_off_the_default_device():
+    torch = pytest.importorskip("torch")
+    schedule = schedules.linear()
+    x = torch.empty((3, 4), device="meta")
+    t = torch.empty((3,), dtype=torch.int64, device="meta")
+    for function in FUNCTIONS.values():
+        for time in (t, 500):
+            got = function(schedule, x, x, x, time)
+            assert got.device.type == "meta"
+            assert got.shape == (3,)
+
+
 def test_under_jit_and_compile():
     schedule = schedules.linear(T=100)
     t = np.array([1, 2, 60, 100])

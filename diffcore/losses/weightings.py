@@ -13,25 +13,19 @@ units: |eps error|^2 = SNR |x_0 error|^2, and an output with determinant D has
 so that one weighting is one objective, whatever the network predicts, and has its limits at
 sigma = 0 and alpha = 0 without 0 / 0. Where the limit is infinite the weight is inf: there the
 output says nothing of what the weighting asks for.
-
-    snr            a                                   Salimans & Ho 2022, section 4
-    min_snr        min(a, gamma b)                     Hang et al. 2023
-    p2             a (k + a / b)^-gamma                Choi et al. 2022
-    truncated_snr  max(a, b)                           Salimans & Ho 2022, section 4
-    edm            a + b / sigma_data^2                Karras et al. 2022, section 5
-    sigmoid        1 / (1 / a + exp(-bias) / b)        Kingma & Gao 2023
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from .._arrays import Array, is_number, namespace
 from ..predictions import Prediction
 from ..process import level
 from ..schedules import Schedule
 from ._wide import at_least_float32
+from .formulas import P2, Edm, Formula, MinSnr, Sigmoid, Snr, TruncatedSnr, one, over
 
 
 class Weighting(Protocol):
@@ -49,14 +43,6 @@ class Weighting(Protocol):
         least float32.
         """
         ...
-
-
-class Formula(Protocol):
-    """w(a, b) of the module's head; a and b are Python floats, or arrays of one shape."""
-
-    kind: ClassVar[str]
-
-    def __call__(self, a: Any, b: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -92,73 +78,15 @@ class ByRatio:
         # A target without x_0 is eps in other units, and one without eps is x_0: their alpha or
         # sigma cancels here rather than as 0 / 0.
         if is_number(p) and p == 0.0:
-            noise = _over(sigma, alpha)
-            value = self.formula(_one(noise), noise * noise) / (q * q)
+            noise = over(sigma, alpha)
+            value = self.formula(one(noise), noise * noise) / (q * q)
         elif is_number(q) and q == 0.0:
-            signal = _over(alpha, sigma)
-            value = self.formula(signal * signal, _one(signal)) / (p * p)
+            signal = over(alpha, sigma)
+            value = self.formula(signal * signal, one(signal)) / (p * p)
         else:
             determinant = alpha * q - sigma * p
             value = self.formula(alpha * alpha, sigma * sigma) / (determinant * determinant)
         return value if is_number(value) else namespace(value).astype(value, like.dtype, copy=False)
-
-
-@dataclass(frozen=True)
-class _Snr:
-    kind: ClassVar[str] = "snr"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        return a
-
-
-@dataclass(frozen=True)
-class _MinSnr:
-    gamma: float
-    kind: ClassVar[str] = "min_snr"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        return _smaller(a, self.gamma * b)
-
-
-@dataclass(frozen=True)
-class _P2:
-    gamma: float
-    k: float
-    kind: ClassVar[str] = "p2"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        # With a^(1 - gamma) b^gamma split off, no inf meets a 0 in the larger SNRs' limit.
-        large, small = _larger(a, b), _smaller(a, b)
-        ratio = small / large
-        near_data = large ** (1.0 - self.gamma) * small**self.gamma
-        near_data = near_data * (1.0 + self.k * ratio) ** -self.gamma
-        return _where(a > b, near_data, a * (self.k + ratio) ** -self.gamma)
-
-
-@dataclass(frozen=True)
-class _TruncatedSnr:
-    kind: ClassVar[str] = "truncated_snr"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        return _larger(a, b)
-
-
-@dataclass(frozen=True)
-class _Edm:
-    sigma_data: float
-    kind: ClassVar[str] = "edm"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        return a + b / (self.sigma_data * self.sigma_data)
-
-
-@dataclass(frozen=True)
-class _Sigmoid:
-    bias: float
-    kind: ClassVar[str] = "sigmoid"
-
-    def __call__(self, a: Any, b: Any) -> Any:
-        return 1.0 / (_over(1.0, a) + _over(math.exp(-self.bias), b))
 
 
 def snr() -> ByRatio:
@@ -166,7 +94,7 @@ def snr() -> ByRatio:
 
     On x_0 it is inf at sigma = 0 and 0 at alpha = 0.
     """
-    return ByRatio(_Snr())
+    return ByRatio(Snr())
 
 
 def min_snr(gamma: float = 5.0) -> ByRatio:
@@ -174,7 +102,7 @@ def min_snr(gamma: float = 5.0) -> ByRatio:
 
     On x_0 it is gamma at sigma = 0 and 0 at alpha = 0; on eps 0 and 1.
     """
-    return ByRatio(_MinSnr(_positive("gamma", gamma)))
+    return ByRatio(MinSnr(_positive("gamma", gamma)))
 
 
 def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
@@ -185,7 +113,7 @@ def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
     """
     if not 0.0 <= gamma < math.inf:
         raise ValueError(f"gamma must be non-negative and finite, got {gamma}")
-    return ByRatio(_P2(float(gamma), _positive("k", k)))
+    return ByRatio(P2(float(gamma), _positive("k", k)))
 
 
 def truncated_snr() -> ByRatio:
@@ -193,7 +121,7 @@ def truncated_snr() -> ByRatio:
 
     On x_0 it is inf at sigma = 0 and 1 at alpha = 0; on eps 1 and inf.
     """
-    return ByRatio(_TruncatedSnr())
+    return ByRatio(TruncatedSnr())
 
 
 def edm(sigma_data: float = 0.5) -> ByRatio:
@@ -202,7 +130,7 @@ def edm(sigma_data: float = 0.5) -> ByRatio:
     Karras et al. 2022: 1 on the output of `Edm(sigma_data)`. With sigma_data = 1 it is SNR + 1.
     On x_0 it is inf at sigma = 0 and 1 / sigma_data^2 at alpha = 0; on eps 1 and inf.
     """
-    return ByRatio(_Edm(_positive("sigma_data", sigma_data)))
+    return ByRatio(Edm(_positive("sigma_data", sigma_data)))
 
 
 def sigmoid(bias: float = 0.0) -> ByRatio:
@@ -215,7 +143,7 @@ def sigmoid(bias: float = 0.0) -> ByRatio:
     """
     if not math.isfinite(bias):
         raise ValueError(f"bias must be finite, got {bias}")
-    return ByRatio(_Sigmoid(float(bias)))
+    return ByRatio(Sigmoid(float(bias)))
 
 
 CONSTANT = Constant()
@@ -250,31 +178,3 @@ def _positive(name: str, value: float) -> float:
     if not 0.0 < value < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value}")
     return float(value)
-
-
-def _one(like: Any) -> Any:
-    return 1.0 if is_number(like) else namespace(like).ones_like(like)
-
-
-def _over(a: Any, b: Any) -> Any:
-    """a / b for a > 0 or b > 0, both non-negative; inf at b = 0, without a warning."""
-    if is_number(b):
-        return a / b if b != 0.0 else math.inf
-    xp = namespace(b)
-    zero = b == 0.0
-    ratio = a / xp.where(zero, xp.ones_like(b), b)
-    return xp.where(zero, xp.full_like(b, math.inf), ratio)
-
-
-def _smaller(a: Any, b: Any) -> Any:
-    return min(a, b) if is_number(a) else namespace(a).minimum(a, b)
-
-
-def _larger(a: Any, b: Any) -> Any:
-    return max(a, b) if is_number(a) else namespace(a).maximum(a, b)
-
-
-def _where(condition: Any, yes: Any, no: Any) -> Any:
-    if is_number(yes):
-        return yes if condition else no
-    return namespace(yes).where(condition, yes, no)
