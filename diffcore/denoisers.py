@@ -11,9 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from ._arrays import constant, is_number, namespace
+from ._arrays import is_number, namespace, placement
 from .plan import Denoise, Denoised
 from .predictions import Prediction
 from .schedules import DiscreteSchedule, Schedule
@@ -102,7 +100,8 @@ def denoiser(
         x_in, time = predicts.inputs(schedule, x_t, t)
         if time is t and isinstance(schedule, DiscreteSchedule) and is_number(t):
             time = float(schedule.origin[int(t)])
-        times = constant(np.full(x_t.shape[0], (time - offset) * time_scale), x_t)
+        value = (time - offset) * time_scale
+        times = xp.full((x_t.shape[0],), value, dtype=x_t.dtype, **placement(x_t))
         output = network(x_in, times)
         fraction = None
         if learned_variance:

@@ -31,20 +31,24 @@ def table(libraries: Sequence[str] = ("numpy",)) -> list[Row]:
     libraries: names of modules: numpy, torch, jax, dask, array_api_strict, cupy. Raises ValueError
     for any other, ImportError for one that is not installed.
     """
-    rows = []
-    for library in libraries:
-        like = example(library)
-        for identity in IDENTITIES:
-            rows.append(
-                Row(
-                    identity=identity.name,
-                    statement=identity.statement,
-                    library=library,
-                    error=identity.error(like),
-                    bound=identity.bound * epsilon(like),
-                )
-            )
-    return rows
+    return [row for library in libraries for row in measure(example(library), library)]
+
+
+def measure(like: Any, name: str) -> list[Row]:
+    """Check every identity in the library, dtype and device of the floating array `like`.
+
+    name: what the rows call it.
+    """
+    return [
+        Row(
+            identity=identity.name,
+            statement=identity.statement,
+            library=name,
+            error=identity.error(like),
+            bound=identity.bound * epsilon(like),
+        )
+        for identity in IDENTITIES
+    ]
 
 
 def format_table(rows: Sequence[Row]) -> str:
