@@ -1,0 +1,105 @@
+"""The pictures of a finished run, and the scores of its samples."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import write_atomically
+from .._optional import optional
+from ..training import metrics, plots
+from ..training.evaluation import compare, format_scores
+from ..training.pictures import animation, filmstrip, save_png
+from ..training.recipe import Recipe
+from ..training.run_folder import RunFolder
+from ._sampling import Drawn, arranged, draw, planned
+
+JUDGED = 500
+"""Samples to judge."""
+SHOWN, FILMED = 12, 6
+"""Samples of each class to show, and to show the way of."""
+MOMENTS = 13
+"""Columns of the film strip."""
+
+
+def made(run: RunFolder, recipe: Recipe, trained: Any) -> tuple[dict[str, str], str]:
+    """Write the pictures; (what each shows, by its name) and a table of the samples' scores."""
+    classes = max(trained.unet.classes, 1)
+    drawn = draw(
+        trained,
+        planned(trained.schedule),
+        JUDGED,
+        labels=range(trained.unet.classes),
+        batch=JUDGED,
+        film=FILMED * classes,
+    )
+    shown = {
+        "samples.png": _samples(run.path / "samples.png", drawn, classes),
+        "trajectory.png": _trajectory(run.path / "trajectory.png", drawn),
+        "filmstrip.png": _filmstrip(run.path / "filmstrip.png", drawn, classes),
+    }
+    pair = _early(run)
+    if pair is not None:
+        step, average, raw = pair
+        _beside(run.path / "early.png", step, raw, average)
+        shown["early.png"] = f"the weights' samples at step {step:,} beside their average's"
+    plots.plot_losses(
+        run.path / "loss.png", metrics.read(run.metrics), title=f"{recipe.name}: loss"
+    )
+    shown["loss.png"] = "the loss in training, and on held-out images"
+    images, held_out = recipe.data.load()
+    return shown, format_scores(compare({"samples": drawn.images}, images, held_out))
+
+
+def _samples(path: Path, drawn: Drawn, classes: int) -> str:
+    n = SHOWN * classes
+    labels = None if drawn.labels is None else drawn.labels[:n]
+    save_png(path, arranged(drawn.images[:n], labels))
+    return "samples of the average" + (", a row for each class" if classes > 1 else "")
+
+
+def _trajectory(path: Path, drawn: Drawn) -> str:
+    labels = None if drawn.labels is None else drawn.labels[: len(drawn.frames[0])]
+    animation(path, [arranged(frame, labels) for frame in drawn.frames])
+    return "their way from noise, animated (browsers show it)"
+
+
+def _filmstrip(path: Path, drawn: Drawn, classes: int) -> str:
+    last = len(drawn.frames) - 1
+    moments = sorted({round(i) for i in np.linspace(0, last, MOMENTS)})
+    save_png(path, filmstrip([drawn.frames[i][: max(classes, FILMED)] for i in moments]))
+    return "the same, a row for each image"
+
+
+def _early(run: RunFolder) -> tuple[int, Path, Path] | None:
+    """The first step at which the run drew samples of both, and the pictures of them."""
+    for raw in sorted(run.samples.glob("step-*-raw.png")):
+        average = raw.with_name(raw.name.replace("-raw", ""))
+        if average.exists():
+            return int(raw.name.split("-")[1]), average, raw
+    return None
+
+
+def _beside(path: Path, step: int, raw: Path, average: Path) -> None:
+    """Two pictures with a title each, side by side, in their own pixels."""
+    pillow = optional("PIL.Image", "data")
+    dots, gap, top = 100, 24, 40
+    pictures = [np.asarray(pillow.open(file)) for file in (raw, average)]
+    height, width = pictures[0].shape[:2]
+    total = 2 * width + 3 * gap, height + top + gap
+    figure = optional("matplotlib.figure", "plot").Figure(
+        (total[0] / dots, total[1] / dots), dpi=dots
+    )
+    titles = (f"weights at step {step:,}", f"their average at step {step:,}")
+    for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+        left = gap + i * (width + gap)
+        axes = figure.add_axes(
+            (left / total[0], gap / total[1], width / total[0], height / total[1])
+        )
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axes.set_title(title)
+        axes.set_axis_off()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())

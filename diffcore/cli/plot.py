@@ -1,0 +1,109 @@
+"""`diffcore plot`: what schedules do, as curves and as pictures."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import _schedules
+from ._arguments import at_least
+from ._outputs import require_suffix, reserve
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+SUFFIXES = (".png", ".svg", ".pdf")
+DEFAULT = ("linear", "scaled_linear", "cosine", "sigmoid", "flow")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Declare the command."""
+    plot = commands.add_parser("plot", help="draw schedules and the forward process")
+    kinds = plot.add_subparsers(title="what to draw", metavar="WHAT", required=True)
+
+    schedules = kinds.add_parser(
+        "schedules",
+        help="alpha_bar, log SNR and posterior variance of schedules, as curves",
+        description="Draw alpha_bar, log SNR and posterior variance of schedules over time. "
+        "Continuous schedules are cut into 1000 steps for the posterior variance.",
+    )
+    schedules.add_argument(
+        "schedule", nargs="*", default=DEFAULT, help=f"{_schedules.SYNTAX} (default: several)"
+    )
+    _add_output(schedules, "schedules.png")
+    schedules.set_defaults(run=_run_schedules)
+
+    forward = kinds.add_parser(
+        "forward",
+        help="an image noised along schedules, as a grid",
+        description="Draw x_t = alpha x_0 + sigma eps at times from data to noise, one and the "
+        "same eps in every column, scaled by 1 / sqrt(alpha^2 + sigma^2) for the eye.",
+    )
+    forward.add_argument(
+        "image",
+        nargs="?",
+        default="digits",
+        help="an image file, or digits for four of scikit-learn's (default: digits)",
+    )
+    forward.add_argument(
+        "--schedule", nargs="+", default=["linear"], help=f"{_schedules.SYNTAX} (default: linear)"
+    )
+    forward.add_argument(
+        "--columns", type=at_least(2), default=11, metavar="N", help="times to show (default: 11)"
+    )
+    forward.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="seed of the noise (default: 0)"
+    )
+    _add_output(forward, "forward.png")
+    forward.set_defaults(run=_run_forward)
+
+
+def _add_output(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        help=f"picture to write: {', '.join(SUFFIXES)} (default: {default})",
+    )
+    command.add_argument("--force", action="store_true", help="overwrite it where it exists")
+
+
+def _run_schedules(args: argparse.Namespace) -> int:
+    require_suffix(args.out, SUFFIXES)
+    schedules = {text: _schedules.parse(text) for text in args.schedule}
+
+    reserve(args.out, args.force)
+
+    from . import _figures
+
+    _figures.schedules(schedules, args.out)
+    print(args.out)
+    return 0
+
+
+def _run_forward(args: argparse.Namespace) -> int:
+    require_suffix(args.out, SUFFIXES)
+    schedules = {text: _schedules.parse(text) for text in args.schedule}
+
+    images = _images(args.image, rows=4 if len(schedules) == 1 else 1)
+    reserve(args.out, args.force)
+
+    from . import _figures
+
+    _figures.forward(images, schedules, args.columns, args.seed, args.out)
+    print(args.out)
+    return 0
+
+
+def _images(source: str, rows: int) -> "npt.NDArray[np.float32]":
+    """Images to noise as float32 of shape (n, channels, height, width) in [-1, 1]."""
+    from ..training.data import load_images
+    from ..training.decode import Target, pixels
+
+    if source == "digits":
+        return load_images("digits", channels=1).batch(range(rows))
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f"image must be a file or 'digits', got {source!r}")
+    colour = pixels(path, source, Target(channels=3))
+    return (colour[None] / 127.5 - 1.0).astype("float32")
