@@ -10,7 +10,7 @@ from ..samplers import ddim, ddpm
 from ..times import trailing
 from .draws import Schedule
 from .images import Float
-from .recipe import Evaluation
+from .sections import Evaluation
 from .stepper import Stepper, Task, Weights
 
 SAMPLE_SEED = 2**62 + 2
@@ -40,19 +40,3 @@ def draw(
             return None
         x = progress.x
     return stepper.host(x)
-
-
-def require_samplable(task: Task) -> None:
-    """ValueError where a network's output says nothing of x_0 at the time that sampling starts.
-
-    So it is with eps at alpha = 0: in `zero_terminal_snr`, `flow` or `cosine_continuous`.
-    """
-    start = trailing(task.schedule, 1)[0]
-    probe = np.zeros((1, 1))
-    try:
-        task.predicts.x_0(task.schedule, probe, probe, start)
-    except ValueError as error:
-        raise ValueError(
-            f"predicts = {task.predicts.name!r} cannot be sampled from on the schedule "
-            f"{task.schedule.config['kind']!r}: {error}; predict v or x_0"
-        ) from error

@@ -74,7 +74,6 @@ def fit(
         schedule=recipe.make_schedule(),
         predicts=recipe.make_prediction(),
     )
-    grids.require_samplable(task)
     saved = state.load(run, recipe, images.digest()) if resume else None
     stepper = make_stepper(task)
     run.write_text(run.recipe, recipe.to_toml())
