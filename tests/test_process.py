@@ -311,6 +311,23 @@ def test_continuous_schedules_compile_whole(kind, factor):
     np.testing.assert_allclose(jax.jit(step)(x, t).mean, step(x, t).mean, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["linear", "flow", "edm", "sub_vp", "cosine_continuous", "shift"])
+def test_number_times_compile_whole(kind):
+    torch = pytest.importorskip("torch")
+    if kind == "shift":
+        schedule = schedules.shift(schedules.flow(), 3.0)
+    else:
+        schedule = getattr(schedules, kind)()
+    t, s = (500, 400) if kind == "linear" else (0.5, 0.4)
+    x = torch.asarray(normal(1, (3, 2))[0], dtype=torch.float32)
+
+    def step(x):
+        noised = process.q_sample(schedule, x, t, x)
+        return process.q_posterior(schedule, x, noised, t, s).mean
+
+    assert torch.equal(torch.compile(step, fullgraph=True, backend="eager")(x), step(x))
+
+
 def test_off_the_default_device():
     torch = pytest.importorskip("torch")
     schedule = schedules.linear()

@@ -20,7 +20,6 @@ from .._arrays import (
 )
 from ..process import posterior, transition
 from ..schedules import DiscreteSchedule, Schedule, Tables
-from ..schedules.discrete import look_up
 from ._wide import widen
 
 
@@ -39,8 +38,8 @@ def log_variances(schedule: Schedule, t: Any, like: Array, s: Any = None) -> Log
     """
     if s is None and isinstance(schedule, DiscreteSchedule | Tables):
         schedule.posterior_step(t, like)  # Says what is wrong with t.
-        low = look_up(schedule.posterior_log_variance_clipped, t, like)
-        return LogVariances(expand(low, like), expand(_log(look_up(schedule.beta, t, like)), like))
+        low = schedule.at("posterior_log_variance_clipped", t, like)
+        return LogVariances(expand(low, like), expand(_log(schedule.at("beta", t, like)), like))
     small = posterior(schedule, t, s, like).variance
     large = transition(schedule, s, t, like).variance
     if is_number(small):

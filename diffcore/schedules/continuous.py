@@ -64,8 +64,7 @@ class ContinuousSchedule:
         if is_number(t):
             if not 0.0 <= t <= self.curve.t_max:
                 raise ValueError(f"t must be in [0, {self.curve.t_max:g}], got {t}")
-            with np.errstate(divide="ignore"):
-                return tuple(float(v) for v in formula(np, np.float64(t)))
+            return tuple(map(float, formula(Numbers, float(t))))
         if not is_array(t):
             raise TypeError(f"t must be a float or a floating array, got {type(t).__name__}")
         xp = namespace(t)
@@ -230,6 +229,38 @@ class Shifted:
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         return self.inner.split(xp, log_snr)
+
+
+class Numbers:
+    """The functions of an array namespace that the curves call, for Python floats.
+
+    Unlike NumPy's scalars these go through torch.compile; unlike `math` they know infinities.
+    """
+
+    expm1 = staticmethod(math.expm1)
+    sqrt = staticmethod(math.sqrt)
+    sin = staticmethod(math.sin)
+    abs = staticmethod(abs)
+
+    @staticmethod
+    def exp(x: float) -> float:
+        return math.exp(x) if x < 709.0 else math.inf
+
+    @staticmethod
+    def log(x: float) -> float:
+        return math.log(x) if x > 0.0 else -math.inf
+
+    @staticmethod
+    def log1p(x: float) -> float:
+        return math.log1p(x) if x > -1.0 else -math.inf
+
+    @staticmethod
+    def ones_like(x: float) -> float:
+        return 1.0
+
+    @staticmethod
+    def where(condition: bool, yes: float, no: float) -> float:
+        return yes if condition else no
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:

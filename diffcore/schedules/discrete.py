@@ -37,6 +37,10 @@ class Tables(NamedTuple):
     def __call__(self, t: Any, like: Array | None = None) -> Level:
         return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
 
+    def at(self, name: str, t: Any, like: Array | None = None) -> Any:
+        """The entry of the table of that name at time t, cast to `like`'s dtype."""
+        return look_up(getattr(self, name), t, like)
+
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
         return look_up(self.log_snr, t, like)
 
@@ -78,6 +82,11 @@ class DiscreteSchedule:
     posterior_mean_x_t: Host = field(init=False)
     posterior_variance: Host = field(init=False)
     posterior_log_variance_clipped: Host = field(init=False)
+    numbers: Tables = field(init=False)
+    """The tables as tuples of Python floats, for a time that is a number.
+
+    They go through torch.compile as constants, where an entry of a NumPy array does not.
+    """
 
     def __post_init__(self) -> None:
         log_alpha_bar, beta = self.log_alpha_bar, self.beta
@@ -112,6 +121,9 @@ class DiscreteSchedule:
             object.__setattr__(self, name, table)
         for table in (self.origin, log_alpha_bar, beta, *tables.values()):
             table.setflags(write=False)
+        floats = {name: tuple(getattr(self, name).tolist()) for name in Tables._fields}
+        floats["log_snr_rest"] = (0.0,) * (self.T + 1)  # log_snr is whole here.
+        object.__setattr__(self, "numbers", Tables(**floats))
 
     @property
     def T(self) -> int:
@@ -131,26 +143,27 @@ class DiscreteSchedule:
 
     def __call__(self, t: Any, like: Array | None = None) -> Level:
         t = self._checked(t)
-        return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
+        return Level(self.at("alpha", t, like), self.at("sigma", t, like))
+
+    def at(self, name: str, t: Any, like: Array | None = None) -> Any:
+        """The entry of the table of that name at time t, cast to `like`'s dtype."""
+        return look_up(getattr(self.numbers if is_number(t) else self, name), t, like)
 
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
-        return look_up(self.log_snr, self._checked(t), like)
+        return self.at("log_snr", self._checked(t), like)
 
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
         s, t = self._checked(s, "s"), self._checked(t)
         if is_number(s) and is_number(t):
-            return float(self.log_snr[s] - self.log_snr[t])
+            return self.numbers.log_snr_gap(s, t)
         return self.tables(_floating(like, s, t)).log_snr_gap(s, t)
 
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
         t = self._checked(t)
         if is_number(t) and t == 0:
             raise ValueError(f"t must be in 1..{self.T} for a posterior, got 0")
-        return Posterior(
-            look_up(self.posterior_mean_x_0, t, like),
-            look_up(self.posterior_mean_x_t, t, like),
-            look_up(self.posterior_variance, t, like),
-        )
+        names = ("posterior_mean_x_0", "posterior_mean_x_t", "posterior_variance")
+        return Posterior(*(self.at(name, t, like) for name in names))
 
     def _checked(self, t: Any, name: str = "t") -> Any:
         """`t` as an index into the tables, checked where its values can be seen."""
@@ -186,13 +199,12 @@ def _log_one_minus_exp(x: Host) -> Host:
 
 
 def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
-    """`table[t]`: a Python float for a number `t` and a host table, else an array.
+    """`table[t]`: for a number `t` the entry of a tuple or array, else an array of shape (batch,).
 
     The table is cast to `like`'s dtype before the gather, or to the library's default.
     """
     if is_number(t):
-        entry = table[int(t)]
-        return float(entry) if isinstance(entry, np.generic) else entry
+        return table[int(t)]
     like = _floating(like, t)
     if isinstance(table, np.ndarray) or table.dtype != like.dtype:
         table = constant(table, like)
