@@ -34,8 +34,9 @@ class LogRange(NamedTuple):
 class Stage:
     """One row of the table: from the state at `time` to the state at `time_next`.
 
-    x: weights of the states, newest first. m: weights of the denoiser's outputs, newest first; with
-    none the denoiser is not called. z: weight of fresh standard normal noise.
+    x: weights of the states, newest first. m: weights of the denoiser's outputs, newest first.
+    z: weight of fresh standard normal noise. call: whether the denoiser is called on the newest
+    state first; without any weights m it never is.
     """
 
     time: float
@@ -43,6 +44,12 @@ class Stage:
     x: tuple[float, ...]
     m: tuple[float, ...] = ()
     z: float | LogRange = 0.0
+    call: bool = True
+
+    @property
+    def calls(self) -> bool:
+        """Whether the denoiser is called."""
+        return self.call and bool(self.m)
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ class Plan:
     @property
     def evaluations(self) -> int:
         """How often the denoiser is called."""
-        return sum(bool(stage.m) for stage in self.stages)
+        return sum(stage.calls for stage in self.stages)
 
     @property
     def stochastic(self) -> bool:
@@ -85,6 +92,7 @@ class Plan:
                     x=tuple(s["x"]),
                     m=tuple(s["m"]),
                     z=s["z"] if is_number(s["z"]) else LogRange(*s["z"]),
+                    call=s["call"],
                 )
                 for s in data.pop("stages")
             )
@@ -145,7 +153,7 @@ def _run(
     outputs: list[A] = []
     fraction: A | None = None
     for index, stage in enumerate(plan.stages):
-        if stage.m:
+        if stage.calls:
             output = denoise(states[0], stage.time)
             x_0, fraction = output if isinstance(output, Denoised) else (output, None)
             outputs = [x_0, *outputs[: memory - 1]]

@@ -19,9 +19,11 @@ def plans(draw):
     stages = []
     for k in range(draw(st.integers(1, 5))):
         x = draw(st.lists(numbers, min_size=1, max_size=k + 1))
-        m = draw(st.lists(numbers, max_size=1 + sum(bool(s.m) for s in stages)))
+        past = sum(s.calls for s in stages)
+        call = draw(st.booleans())
+        m = draw(st.lists(numbers, max_size=past + call))
         z = draw(st.just(0.0) | numbers)
-        stages.append(Stage(10.0 - k, 9.0 - k, tuple(x), tuple(m), z))
+        stages.append(Stage(10.0 - k, 9.0 - k, tuple(x), tuple(m), z, call))
     return Plan("random", tuple(stages))
 
 
@@ -29,7 +31,7 @@ def by_hand(denoise, made, x, noises):
     """The defining sum, every state and output kept."""
     states, outputs = [x], []
     for index, stage in enumerate(made.stages):
-        if stage.m:
+        if stage.m and stage.call:
             outputs.append(denoise(states[-1], stage.time))
         new = sum(c * states[-1 - i] for i, c in enumerate(stage.x))
         new = new + sum(c * outputs[-1 - j] for j, c in enumerate(stage.m))
