@@ -2,5 +2,6 @@
 
 from .ddim import ddim
 from .ddpm import ddpm
+from .heun import dpm2, euler, heun
 
-__all__ = ["ddim", "ddpm"]
+__all__ = ["ddim", "ddpm", "dpm2", "euler", "heun"]

@@ -5,6 +5,7 @@ output, combines, and moves on. States and outputs are symbols, of which everyth
 combination with float64 weights, and each move becomes a `Stage`.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,11 @@ class Trace:
         self._outputs += 1
         return Combination({("m", self._outputs - 1): 1.0})
 
+    def eps(self, x_0: Combination) -> Combination:
+        """The noise in the current state that belongs to `x_0`: (x - alpha x_0) / sigma."""
+        alpha, sigma = self.level
+        return (1.0 / sigma) * (self.x - alpha * x_0)
+
     def move(self, time: float, state: Combination, z: float | LogRange = 0.0) -> None:
         """Make `state`, plus noise of scale `z`, the state at `time`."""
         x = self._newest_first(state, "x", len(self._stages) + 1)
@@ -71,6 +77,16 @@ class Trace:
             m = (0.0,)  # Called for later stages' sake.
         self._stages.append(Stage(self.time, time, x, m, z, call=self._called))
         self.time, self._called = time, False
+
+    def ddim(self, time: float, x_0: Combination) -> None:
+        """Move by the first-order step, alpha_s x_0 + sigma_s eps: exact where x_0 is constant.
+
+        Defined at alpha = 0 too, and at sigma_s = 0 it moves to x_0.
+        """
+        alpha, sigma = self.schedule(time)
+        keep = sigma / self.level.sigma
+        share = -math.expm1(-0.5 * self.schedule.log_snr_gap(time, self.time))
+        self.move(time, keep * self.x + (alpha * share) * x_0)
 
     def plan(self, name: str, order: int | None = None, **parameters: Any) -> Plan:
         """What was done, as a plan."""
@@ -83,5 +99,3 @@ class Trace:
         weights = {i: w for (k, i), w in state.weights.items() if k == kind}
         oldest = min(weights, default=count)
         return tuple(weights.get(i, 0.0) for i in range(count - 1, oldest - 1, -1))
-
-

@@ -57,6 +57,23 @@ class ContinuousSchedule:
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
         return self.log_snr_at(s) - self.log_snr_at(t)
 
+    def time_at(self, log_snr: float) -> float:
+        """The time at which log SNR is `log_snr`, by bisection to the last digit.
+
+        Raises ValueError where the schedule does not reach it.
+        """
+        low, high = 0.0, self.curve.t_max
+        if not self.log_snr_at(high) <= log_snr <= self.log_snr_at(low):
+            raise ValueError(f"log_snr must be one that the schedule reaches, got {log_snr}")
+        while True:
+            middle = 0.5 * (low + high)
+            if not low < middle < high:
+                return low
+            if self.log_snr_at(middle) >= log_snr:
+                low = middle
+            else:
+                high = middle
+
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
         raise ValueError("s must be given: a continuous schedule has no time before t")
 
