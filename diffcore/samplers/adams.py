@@ -1,4 +1,4 @@
-"""Exponential Adams methods: DPM-Solver++ (multistep) and SA-Solver, deterministic or not.
+"""Exponential Adams methods, deterministic or not: DPM-Solver++ (multistep), UniPC, SA-Solver.
 
 With lambda = log(alpha / sigma), h = lambda_s - lambda_t, and noise of strength tau,
 
@@ -7,35 +7,50 @@ With lambda = log(alpha / sigma), h = lambda_s - lambda_t, and noise of strength
           + sigma_s sqrt(1 - exp(-2 tau^2 h)) z
 
 (Xue et al. 2023, "SA-Solver", eq. 14; tau = 0 is the probability flow, Lu et al. 2022,
-"DPM-Solver++", prop. 4.1; tau = 1 its reverse SDE). m is replaced by the polynomial through the
-last outputs, and the integral is then exact.
+"DPM-Solver++", prop. 4.1; tau = 1 its reverse SDE). m is replaced by the polynomial through known
+outputs: those behind (Adams-Bashforth, the predictor), or the one ahead too (Adams-Moulton, the
+corrector, which needs no call of its own: the next step calls the denoiser there anyway).
 """
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from ..schedules import Schedule
-from ._exponential import weights
-from ._trace import Combination, Trace
+from ._exponential import moments, weights
+from ._trace import ZERO, Combination, Trace
 
-Start = Literal["midpoint", "lower"]
+Output = tuple[float, Combination]
+"""The half log SNR at which the denoiser was called, and what it gave."""
+
+Rule = Callable[[float, Sequence[float], float], list[float]]
+"""Shares of the outputs at `nodes` (from lambda_t) in the integral over h with rate 1 + tau^2."""
 
 
-class Outputs:
-    """The denoiser's outputs so far, newest first, with the half log SNR of each."""
+def exact(h: float, nodes: Sequence[float], rate: float) -> list[float]:
+    """The integral of the polynomial through the nodes."""
+    if len(nodes) == 1:
+        return [rate * moments(h, 1, rate)[0]]
+    return [rate * w for w in weights(h, nodes, rate)]
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.values: list[tuple[float, Combination]] = []
 
-    def add(self, half_log_snr: float, output: Combination) -> None:
-        """Take a new output; the oldest beyond `most` is let go."""
-        self.values = [(half_log_snr, output), *self.values][: self.most]
+def bh1(h: float, nodes: Sequence[float], rate: float) -> list[float]:
+    """`exact`, but a line's slope weighs rate h^2 / 2 (B(h) = h, Zhao et al. 2023, "UniPC")."""
+    return _line(h, nodes, rate, rate * h * h / 2) if len(nodes) == 2 else exact(h, nodes, rate)
 
-    def usable(self, order: int) -> list[tuple[float, Combination]]:
-        """The newest `order` outputs whose half log SNR is finite."""
-        return [pair for pair in self.values if math.isfinite(pair[0])][:order]
+
+def bh2(h: float, nodes: Sequence[float], rate: float) -> list[float]:
+    """`exact`, but a line's slope weighs h / 2 times what a constant does (B(h) = exp(h) - 1).
+
+    It is the line's value at h / 2, the midpoint rule.
+    """
+    slope = h / 2 * rate * moments(h, 1, rate)[0]
+    return _line(h, nodes, rate, slope) if len(nodes) == 2 else exact(h, nodes, rate)
+
+
+def _line(h: float, nodes: Sequence[float], rate: float, slope: float) -> list[float]:
+    a, b = nodes
+    constant = rate * moments(h, 1, rate)[0]
+    return [(slope - b * constant) / (a - b), (a * constant - slope) / (a - b)]
 
 
 def half_log_snr(schedule: Schedule, t: float) -> float:
@@ -44,32 +59,45 @@ def half_log_snr(schedule: Schedule, t: float) -> float:
     return value
 
 
+def gap(schedule: Schedule, t: float, s: float) -> float:
+    """h = lambda_s - lambda_t."""
+    value: float = 0.5 * schedule.log_snr_gap(s, t)
+    return value
+
+
+def integral(
+    schedule: Schedule,
+    t: float,
+    s: float,
+    known: Sequence[Output],
+    rule: Rule = exact,
+    tau: float = 0.0,
+) -> Combination:
+    """alpha_s times the integral of the formula above, through the outputs `known`, newest first.
+
+    Over an infinite interval (alpha_t = 0 or sigma_s = 0) the newest output alone counts.
+    """
+    h, alpha = gap(schedule, t, s), schedule(s).alpha
+    if math.isinf(h):
+        return alpha * known[0][1]
+    start = half_log_snr(schedule, t)
+    shares = rule(h, [at - start for at, _ in known], 1.0 + tau * tau)
+    terms = [(alpha * share) * m for share, (_, m) in zip(shares, known, strict=True)]
+    return sum(terms, ZERO)
+
+
 def step(
     trace: Trace,
     x: Combination,
     t: float,
     s: float,
-    known: Sequence[tuple[float, Combination]],
+    weighed: Combination,
     tau: float = 0.0,
 ) -> None:
-    """Move to time s by the formula above, from state x of time t, through the outputs `known`.
-
-    known: pairs of half log SNR and output; at alpha_t = 0 or sigma_s = 0 the first one alone.
-    """
-    schedule = trace.schedule
-    target, source = schedule(s), schedule(t)
-    gap = 0.5 * schedule.log_snr_gap(s, t)
-    rate = 1.0 + tau * tau
-    if math.isinf(gap):
-        known = known[:1]
-        shares = [1.0 if target.sigma == 0.0 else -math.expm1(-rate * gap)]
-    else:
-        start = half_log_snr(schedule, t)
-        nodes = [at - start for at, _ in known]
-        shares = [rate * w for w in weights(gap, nodes, rate)]
-    keep = target.sigma / source.sigma * math.exp(-tau * tau * gap)
-    state = keep * x
-    for share, (_, output) in zip(shares, known, strict=True):
-        state = state + (target.alpha * share) * output
-    noise = math.sqrt(-math.expm1(-2.0 * tau * tau * gap)) if tau else 0.0
-    trace.move(s, state, z=target.sigma * noise)
+    """Move to time s by the formula above, from state x of time t, with its integral `weighed`."""
+    source, target = trace.schedule(t), trace.schedule(s)
+    keep, noise = target.sigma / source.sigma, 0.0
+    if tau:
+        faded = tau * tau * gap(trace.schedule, t, s)
+        keep, noise = keep * math.exp(-faded), math.sqrt(-math.expm1(-2.0 * faded))
+    trace.move(s, keep * x + weighed, z=target.sigma * noise)

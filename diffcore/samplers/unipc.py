@@ -1,0 +1,61 @@
+"""UniPC: a predictor-corrector of one call a step (Zhao et al. 2023, "UniPC").
+
+    predictor: through the last p outputs              corrector: through these and the newest
+
+in data prediction, of order p + 1 together. For two outputs the weight of the slope is free up to
+O(h^3): B(h) / 2 with B(h) = h ("bh1") or exp(h) - 1 ("bh2"); for more, B drops out and the
+integrals are exact. `sa_solver` with tau = 0 has exact integrals throughout.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from ..plan import Plan
+from ..schedules import Schedule
+from ._predict_correct import Start, multistep, order as order_of
+from .adams import bh1, bh2
+
+Solver = Literal["bh1", "bh2"]
+RULES = {"bh1": bh1, "bh2": bh2}
+
+
+def unipc(
+    schedule: Schedule,
+    times: Sequence[float],
+    order: int = 2,
+    solver: Solver = "bh2",
+    corrector: bool = True,
+    start: Start = "runge-kutta",
+    lower_order_end: bool = False,
+) -> Plan:
+    """UniPC-`order`, of order `order` + 1, or without corrector UniP-`order`, over `times`.
+
+    start: "singlestep" keeps the order; "lower", the published one, starts with one output, which
+    leaves order 3 of UniPC-3's 4 and 2 of UniP-3's 3. lower_order_end: order 1 in the last step, 2
+    in the last but one; steadier where they are long, of order 2 at most. A step to sigma = 0 takes
+    the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on other parameters.
+    """
+    if order not in (1, 2, 3):
+        raise ValueError(f"order must be 1, 2 or 3, got {order}")
+    if solver not in RULES:
+        raise ValueError(f"solver must be 'bh1' or 'bh2', got {solver!r}")
+    after = order + 1 if corrector else 0
+    trace = multistep(
+        schedule,
+        times,
+        predictor=order,
+        corrector=after,
+        rule=RULES[solver],
+        start=start,
+        lower_order_end=lower_order_end,
+    )
+    parameters = {
+        "order": order,
+        "solver": solver,
+        "corrector": corrector,
+        "start": start,
+        "lower_order_end": lower_order_end,
+    }
+    reached = order_of(order, after, start, lower_order_end)
+    return replace(trace.plan("unipc", reached), parameters=parameters)
