@@ -1,27 +1,43 @@
-"""Runge-Kutta in the noise level: Euler, Heun (with churn) and the midpoint rule.
+"""Runge-Kutta in the noise level: Euler, Heun and the midpoint rule, each with churn.
 
     y = x / alpha, n = sigma / alpha:      dy / dn = (y - m) / n = eps
 
 (Karras et al. 2022, "EDM", eq. 4 with its scaling s(t) = alpha removed). A step to sigma = 0 takes
 the denoised x_0, a step from alpha = 0, where y is infinite, is DDIM's.
+
+Churn (EDM, algorithm 2) raises the noise level from n to (1 + gamma) n before a step, with
+gamma = min(s_churn / steps, sqrt(2) - 1) where s_tmin <= n <= s_tmax, and fresh noise of scale
+s_noise; the denoiser is called after that, on the noisier state. It goes no higher than the
+schedule does, and needs times between: a discrete schedule raises ValueError.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._between import between
 from ._grid import checked
 from ._trace import Combination, Trace
-from .ddim import ddim
 
 
-def euler(schedule: Schedule, times: Sequence[float]) -> Plan:
-    """Euler's method in n; order 1. The same step as DDIM's with eta = 0."""
-    return replace(ddim(schedule, times), name="euler", parameters={})
+def euler(
+    schedule: Schedule,
+    times: Sequence[float],
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
+) -> Plan:
+    """Euler's method in n; order 1. Without churn the same steps as DDIM's with eta = 0."""
+    grid = checked(schedule, times)
+    churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
+    trace = Trace(schedule, grid[0])
+    for s in grid[1:]:
+        churn.apply(trace)
+        trace.ddim(s, trace.denoise())
+    return churn.plan(trace, "euler", order=1)
 
 
 def heun(
@@ -32,92 +48,133 @@ def heun(
     s_tmax: float = math.inf,
     s_noise: float = 1.0,
 ) -> Plan:
-    """Heun's method (EDM, algorithm 1); with `s_churn` > 0 the stochastic sampler (algorithm 2).
+    """Heun's method in n (EDM, algorithm 1); with `s_churn` > 0 the stochastic one (algorithm 2).
 
-    Order 2 without churn. Two calls a step, one for the step to sigma = 0. s_churn, s_tmin, s_tmax,
-    s_noise are EDM's, noise levels being n = sigma / alpha; churn needs a continuous schedule, on
-    which raised noise levels have times, and raises ValueError elsewhere.
+    Order 2. Two calls a step, one for the step to sigma = 0 and for a step from alpha = 0.
     """
     grid = checked(schedule, times)
-    gamma = _gamma(schedule, s_churn, len(grid) - 1)
+    churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
     for s in grid[1:]:
-        if gamma and s_tmin <= _noise_level(trace) <= s_tmax:
-            _churn(trace, gamma, s_noise)
-        m = trace.denoise()
-        if not _interior(schedule, trace.time, s):
-            trace.ddim(s, m)
-            continue
-        x, level, slope = trace.x, trace.level, trace.eps(m)
-        _along(trace, s, x, level, slope)
-        slope = 0.5 * slope + 0.5 * trace.eps(trace.denoise())
-        _along(trace, s, x, level, slope)
-    if not s_churn:
-        return trace.plan("heun", order=2)
-    return trace.plan("heun", s_churn=s_churn, s_tmin=s_tmin, s_tmax=s_tmax, s_noise=s_noise)
+        churn.apply(trace)
+        t, x, m = trace.time, trace.x, trace.denoise()
+        slope = trace.eps(m)
+        trace.ddim(s, m)
+        if interior(schedule, t, s):
+            along(trace, s, x, t, 0.5 * slope + 0.5 * trace.eps(trace.denoise()))
+    return churn.plan(trace, "heun", order=2)
 
 
-def dpm2(schedule: Schedule, times: Sequence[float]) -> Plan:
+def dpm2(
+    schedule: Schedule,
+    times: Sequence[float],
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+    s_noise: float = 1.0,
+) -> Plan:
     """The midpoint rule in n, its midpoint the geometric mean of the noise levels; order 2.
 
-    Two calls a step. On a discrete schedule the midpoint is a whole time between; a step that holds
-    none is Euler's.
+    It is DPM-Solver-2 with r_1 = 1/2 (Lu et al. 2022, algorithm 1). Two calls a step. On a discrete
+    schedule the midpoint is the nearest whole time between, weighted as DPM-Solver-2 weights the
+    r_1 where that is, which keeps the order; a step that holds none is Euler's.
     """
     grid = checked(schedule, times)
+    churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
-    for t, s in pairwise(grid):
-        m = trace.denoise()
+    for s in grid[1:]:
+        churn.apply(trace)
+        t, x, m = trace.time, trace.x, trace.denoise()
+        slope = trace.eps(m)
         middle = None
-        if _interior(schedule, t, s):
+        if interior(schedule, t, s):
             ends = schedule.log_snr_at(t), schedule.log_snr_at(s)
             middle = between(schedule, t, s, 0.25 * sum(ends))
         if middle is None:
             trace.ddim(s, m)
             continue
-        x, level = trace.x, trace.level
+        share = 0.5
+        if not isinstance(schedule, ContinuousSchedule):
+            share = schedule.log_snr_gap(middle, t) / schedule.log_snr_gap(s, t)
         trace.ddim(middle, m)
-        _along(trace, s, x, level, trace.eps(trace.denoise()))
-    return trace.plan("dpm2", order=2)
+        along(trace, s, x, t, through(share, slope, trace.eps(trace.denoise())))
+    return churn.plan(trace, "dpm2", order=2)
 
 
-def _interior(schedule: Schedule, t: float, s: float) -> bool:
+def interior(schedule: Schedule, t: float, s: float) -> bool:
     """Whether both ends have signal and noise."""
-    return schedule(t).alpha > 0.0 and schedule(s).sigma > 0.0
+    return bool(schedule(t).alpha > 0.0 and schedule(s).sigma > 0.0)
 
 
-def _along(
-    trace: Trace, s: float, x: Combination, start: tuple[float, float], slope: Combination
-) -> None:
-    """Move to time s from state x of level `start` along one slope dy / dn = eps."""
+def along(trace: Trace, s: float, x: Combination, t: float, slope: Combination) -> None:
+    """Move to time s from state x of time t along one slope dy / dn = eps."""
     alpha, sigma = trace.schedule(s)
-    rise = sigma - alpha / start[0] * start[1]
-    trace.move(s, (alpha / start[0]) * x + rise * slope)
+    # alpha_s (n_s - n_t), which must not cancel.
+    rise = -sigma * math.expm1(0.5 * trace.schedule.log_snr_gap(s, t))
+    trace.move(s, (alpha / trace.schedule(t).alpha) * x + rise * slope)
 
 
-def _noise_level(trace: Trace) -> float:
-    alpha, sigma = trace.level
-    return sigma / alpha if alpha > 0.0 else math.inf
+def through(share: float, start: Combination, inner: Combination) -> Combination:
+    """The slope of order 2 from those at the start and at `share` of the step in log SNR."""
+    weight = 0.5 / share
+    return (1.0 - weight) * start + weight * inner
 
 
-def _gamma(schedule: Schedule, s_churn: float, steps: int) -> float:
-    if not s_churn >= 0.0:
-        raise ValueError(f"s_churn must be non-negative, got {s_churn}")
-    if s_churn and not isinstance(schedule, ContinuousSchedule):
-        raise ValueError("s_churn must be 0 on a discrete schedule, which has no times between")
-    return min(s_churn / steps, math.sqrt(2.0) - 1.0)
+@dataclass(frozen=True)
+class _Churn:
+    """EDM's churn: gamma, the range of noise levels it applies to, and its noise's scale."""
 
+    s_churn: float
+    gamma: float
+    s_tmin: float
+    s_tmax: float
+    s_noise: float
 
-def _churn(trace: Trace, gamma: float, s_noise: float) -> None:
-    """Raise the noise level from n to (1 + gamma) n, as far as the schedule goes."""
-    schedule = trace.schedule
-    assert isinstance(schedule, ContinuousSchedule)
-    alpha, sigma = trace.level
-    log_snr = schedule.log_snr_at(trace.time) - 2.0 * math.log1p(gamma)
-    top = schedule.curve.t_max
-    raised = schedule.time_at(log_snr) if log_snr > schedule.log_snr_at(top) else top
-    if not raised > trace.time:
-        return
-    level = schedule(raised)
-    keep = level.alpha / alpha
-    added = level.sigma**2 - (keep * sigma) ** 2
-    trace.move(raised, keep * trace.x, z=s_noise * math.sqrt(max(added, 0.0)))
+    @classmethod
+    def checked(
+        cls,
+        schedule: Schedule,
+        steps: int,
+        s_churn: float,
+        s_tmin: float,
+        s_tmax: float,
+        s_noise: float,
+    ) -> "_Churn":
+        if not s_churn >= 0.0:
+            raise ValueError(f"s_churn must be non-negative, got {s_churn}")
+        if not 0.0 <= s_tmin <= s_tmax:
+            raise ValueError(
+                f"s_tmin must be in [0, s_tmax], got s_tmin = {s_tmin}, s_tmax = {s_tmax}"
+            )
+        if not 0.0 <= s_noise < math.inf:
+            raise ValueError(f"s_noise must be non-negative and finite, got {s_noise}")
+        if s_churn and not isinstance(schedule, ContinuousSchedule):
+            raise ValueError("s_churn must be 0 on a discrete schedule, which has no times between")
+        return cls(s_churn, min(s_churn / steps, math.sqrt(2.0) - 1.0), s_tmin, s_tmax, s_noise)
+
+    def apply(self, trace: Trace) -> None:
+        """Raise the noise level from n to (1 + gamma) n, as far as the schedule goes."""
+        schedule = trace.schedule
+        log_snr = schedule.log_snr_at(trace.time)
+        if not self.gamma or math.isinf(log_snr):
+            return
+        if not self.s_tmin <= math.exp(-0.5 * log_snr) <= self.s_tmax:
+            return
+        assert isinstance(schedule, ContinuousSchedule)
+        top = schedule.curve.t_max
+        log_snr -= 2.0 * math.log1p(self.gamma)
+        raised = schedule.time_at(log_snr) if log_snr > schedule.log_snr_at(top) else top
+        if not raised > trace.time:
+            return
+        level = schedule(raised)
+        added = -math.expm1(-schedule.log_snr_gap(trace.time, raised))
+        keep = level.alpha / trace.level.alpha
+        trace.move(raised, keep * trace.x, z=self.s_noise * level.sigma * math.sqrt(added))
+
+    def plan(self, trace: Trace, name: str, order: int) -> Plan:
+        """What was done; its order is declared where no noise was drawn."""
+        if not self.s_churn:
+            return trace.plan(name, order=order)
+        parameters = {k: v for k, v in vars(self).items() if k != "gamma"}
+        plan = trace.plan(name, **parameters)
+        return plan if plan.stochastic else trace.plan(name, order=order, **parameters)
