@@ -1,0 +1,59 @@
+"""The loop of Adams methods on the noise: each step continues eps through its last values."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..plan import Plan
+from ..schedules import Schedule
+from ._grid import checked
+from ._integrals import Integrals
+from ._slope import Point, along, evaluate, interior, runge_kutta
+from ._trace import Trace
+
+Start = Literal["singlestep", "lower"]
+
+
+def noise_adams(
+    schedule: Schedule,
+    times: Sequence[float],
+    order: int,
+    integrals: Integrals,
+    start: Start,
+    lower_order_end: bool,
+) -> Plan:
+    """The plan, without name and parameters, whose steps weigh the last values by `integrals`.
+
+    A method of order p looks back at p - 1 earlier values, its first steps, which may be of order
+    p - 1, at p - 2. start: "singlestep" takes the steps that know fewer by the Runge-Kutta method
+    of order p - 1, which keeps the order; "lower" takes them at the order that they know, so that
+    the first is DDIM's and the order no more than 2. lower_order_end lets the order fall to 1 over
+    the last steps, to the same effect. The plan's order is what these leave.
+    """
+    if start not in ("singlestep", "lower"):
+        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")
+    grid = checked(schedule, times)
+    trace = Trace(schedule, grid[0])
+    known: list[Point] = []
+    for k, s in enumerate(grid[1:]):
+        known = [evaluate(trace), *known][:order]
+        newest = known[0]
+        if not interior(schedule, newest.time, s):
+            along(trace, newest, s)
+            continue
+        wanted = min(order, len(grid) - 1 - k) if lower_order_end else order
+        points = [p for p in known if schedule(p.time).alpha > 0.0][:wanted]
+        if start == "singlestep" and len(points) < wanted - 1:
+            runge_kutta(trace, newest, s, wanted - 1)
+            continue
+        corrections = []
+        if len(points) > 1:
+            shares = integrals(schedule, newest.time, s, [p.time for p in points])
+            corrections = [(w, p.eps) for w, p in zip(shares, points, strict=True)]
+        along(trace, newest, s, corrections)
+    return trace.plan("", min(order, 2) if start == "lower" or lower_order_end else order)
+
+
+def require_order(order: int, most: int) -> None:
+    """ValueError unless order is a whole number in 1..most."""
+    if order not in range(1, most + 1):
+        raise ValueError(f"order must be a whole number in 1..{most}, got {order!r}")

@@ -1,0 +1,60 @@
+"""DEIS: Adams methods on the noise, its polynomial in the variable of choice.
+
+x_s / alpha_s = x_t / alpha_t + sum_j eps_j int_{n_t}^{n_s} l_j dn, n = sigma / alpha, with l_j the
+Lagrange polynomials through the times of the last calls (Zhang & Chen 2023, "Fast Sampling of
+Diffusion Models with Exponential Integrator", eq. 14 and 15): in the time t, in rho = n, or in
+log rho, which is minus the half log SNR.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from ..plan import Plan
+from ..schedules import ContinuousSchedule, Schedule
+from ._integrals import Integrals, in_half_log_snr, in_noise_level, in_time
+from ._noise_adams import Start, noise_adams, require_order
+
+Variable = Literal["t", "rho", "log_rho"]
+
+_INTEGRALS: dict[str, Integrals] = {
+    "t": in_time,
+    "rho": in_noise_level,
+    "log_rho": in_half_log_snr,
+}
+
+
+def deis(
+    schedule: Schedule,
+    times: Sequence[float],
+    order: int = 3,
+    variable: Variable = "log_rho",
+    start: Start = "singlestep",
+    lower_order_end: bool = False,
+) -> Plan:
+    """The DEIS sampler of order 1 to 3 over the descending `times`; one call a step.
+
+    Order p is the paper's tAB, rhoAB of degree p - 1. variable: "t" needs a continuous schedule,
+    whose integrals are taken by quadrature to 1e-14; "rho" is `lms`; "log_rho" is `dpm_solver` with
+    variant="multistep". start: "singlestep" takes the first step of order 3 by `dpm_solver` of
+    order 2, at two calls, which keeps the order; "lower" lets the order grow from 1, which leaves
+    order 2 at most. lower_order_end: order 1 in the last step, 2 in the last but one; of order 2 at
+    most. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises
+    ValueError on other parameters, and for "t" on a discrete schedule.
+    """
+    require_order(order, 3)
+    if variable not in _INTEGRALS:
+        raise ValueError(f"variable must be 't', 'rho' or 'log_rho', got {variable!r}")
+    if variable == "t" and not isinstance(schedule, ContinuousSchedule):
+        raise ValueError(
+            "variable must be 'rho' or 'log_rho' on a discrete schedule, which has no levels "
+            "between its times, got 't'"
+        )
+    plan = noise_adams(schedule, times, order, _INTEGRALS[variable], start, lower_order_end)
+    parameters = {
+        "order": order,
+        "variable": variable,
+        "start": start,
+        "lower_order_end": lower_order_end,
+    }
+    return replace(plan, name="deis", parameters=parameters)

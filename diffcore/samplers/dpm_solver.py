@@ -1,0 +1,131 @@
+"""DPM-Solver: exponential integrators of the noise in the half log SNR.
+
+With lambda = log(alpha / sigma) the probability flow is, exactly,
+
+    x_s = alpha_s / alpha_t x_t - alpha_s int_{lambda_t}^{lambda_s} exp(-lambda) eps dlambda
+
+(Lu et al. 2022, "DPM-Solver", prop. 3.1). Order p replaces eps by a polynomial through p values:
+of p calls inside the step (singlestep, section 3.2), or of the last p calls (multistep).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from ..plan import Plan
+from ..schedules import Schedule
+from ._exponential import moments
+from ._grid import checked
+from ._integrals import half_gap, in_half_log_snr, noise_level
+from ._noise_adams import Start, noise_adams, require_order
+from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, interior, runge_kutta
+from ._trace import Trace
+
+Variant = Literal["singlestep", "multistep"]
+
+
+def dpm_solver(
+    schedule: Schedule,
+    times: Sequence[float],
+    order: int = 2,
+    variant: Variant = "singlestep",
+    formula: Formula = "exact",
+    r1: float | None = None,
+    r2: float | None = None,
+    start: Start = "singlestep",
+    lower_order_end: bool = False,
+) -> Plan:
+    """DPM-Solver of order 1 to 3 over the descending `times`; order 1 is DDIM.
+
+    variant: "singlestep" calls `order` times a step: at t, at the share r1 of the step in lambda
+    (by default 1/2, 1/3 at order 3) and at order 3 at the share r2 (2/3); on a discrete schedule at
+    the nearest whole times, with fewer calls where the step holds fewer. 0 < r1 < r2 < 1 and
+    r1 <= 0.6. "multistep" calls once a step.
+    formula: "exact" integrates the polynomial exactly and has its order for all r1 and r2.
+    "published" is that of the paper and of the code that goes with it: at singlestep order 3 it
+    leaves the second call out of the last sum, which needs r2 = 2/3 and has order 2 otherwise; at
+    multistep order 3 the second derivative counts half, which leaves order 2.
+    start (multistep alone): "singlestep" takes the first step of order 3 by the singlestep of order
+    2, which keeps the order; "lower" lets the order grow from 1, which leaves order 2 at most.
+    lower_order_end: order 1 in the last step, 2 in the last but one; of order 2 at most. A step to
+    sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on other
+    parameters.
+    """
+    require_order(order, 3)
+    if formula not in ("exact", "published"):
+        raise ValueError(f"formula must be 'exact' or 'published', got {formula!r}")
+    parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
+    if variant == "singlestep":
+        r = _shares(order, r1, r2)
+        plan = _singlestep(schedule, times, order, r, formula, lower_order_end)
+        parameters |= dict(zip(("r1", "r2"), r[: order - 1], strict=False))
+    elif variant == "multistep":
+        if (r1, r2) != (None, None):
+            raise ValueError(f"r1 and r2 must be None for variant='multistep', got {r1} and {r2}")
+        integrals = in_half_log_snr if formula == "exact" else _published
+        plan = noise_adams(schedule, times, order, integrals, start, lower_order_end)
+        if formula == "published":
+            plan = replace(plan, order=min(order, 2))
+        parameters["start"] = start
+    else:
+        raise ValueError(f"variant must be 'singlestep' or 'multistep', got {variant!r}")
+    parameters["lower_order_end"] = lower_order_end
+    return replace(plan, name="dpm_solver", parameters=parameters)
+
+
+def _singlestep(
+    schedule: Schedule,
+    times: Sequence[float],
+    order: int,
+    r: tuple[float, float],
+    formula: Formula,
+    lower_order_end: bool,
+) -> Plan:
+    grid = checked(schedule, times)
+    trace = Trace(schedule, grid[0])
+    for k, (t, s) in enumerate(pairwise(grid)):
+        start = evaluate(trace)
+        if not interior(schedule, t, s):
+            along(trace, start, s)
+            continue
+        wanted = min(order, len(grid) - 1 - k) if lower_order_end else order
+        runge_kutta(trace, start, s, wanted, r if wanted == order else None, formula)
+    # One step of DDIM's, whose error is h^2, allows order 2.
+    low = lower_order_end or (formula == "published" and abs(r[1] - 2.0 / 3.0) > 1e-6)
+    return trace.plan("", min(order, 2) if low else order)
+
+
+def _published(schedule: Schedule, t: float, s: float, times: Sequence[float]) -> list[float]:
+    """The weights of the code that goes with the paper.
+
+    Two values: the slope weighs what it would at h / 2. Three: as `in_half_log_snr`, with half of
+    the second derivative.
+    """
+    shares = in_half_log_snr(schedule, t, s, times)
+    h, *nodes = (half_gap(schedule, t, u) for u in (s, *times))
+    if len(nodes) == 2:
+        whole = sum(shares)
+        slope = whole * 0.5 * h / nodes[1]
+        return [whole - slope, slope]
+    if len(nodes) == 3:
+        half = -0.5 * noise_level(schedule, t) * moments(h, 3, -1.0)[2] * h * h
+        for j, node in enumerate(nodes):
+            shares[j] -= half / float(np.prod([node - v for v in nodes if v != node]))
+    return shares
+
+
+def _shares(order: int, r1: float | None, r2: float | None) -> tuple[float, float]:
+    """r1 and r2, checked; r2 = 1 stands for none."""
+    if (r1 is not None and order == 1) or (r2 is not None and order < 3):
+        raise ValueError(f"r1 and r2 must be None where order {order} has no such call")
+    default = (1.0 / 3.0, 2.0 / 3.0) if order == 3 else (0.5, 1.0)
+    first, second = default[0] if r1 is None else r1, default[1] if r2 is None else r2
+    top = LATEST_SECOND_CALL if order == 3 else 1.0
+    if not 0.0 < first < second or not (second < 1.0 or order < 3) or not first <= top:
+        raise ValueError(
+            f"r1 and r2 must satisfy 0 < r1 < r2 < 1, r1 <= {top}, got {first}, {second}"
+        )
+    return first, second
