@@ -53,7 +53,7 @@ def dpm2_ancestral(
     trace = Trace(schedule, grid[0])
     for t, s in pairwise(grid):
         m = trace.denoise()
-        fall = _fall(schedule, t, s, eta)
+        fall = log_down(schedule, t, s, eta)
         drop = 0.5 * schedule.log_snr_gap(s, t) - fall
         middle, share = _halfway(schedule, t, drop)
         if middle is None:
@@ -83,13 +83,13 @@ def _checked(
 def _first_order(trace: Trace, s: float, m: Combination, eta: float, s_noise: float) -> None:
     schedule, t = trace.schedule, trace.time
     alpha, sigma = schedule(s)
-    fall = _fall(schedule, t, s, eta)
+    fall = log_down(schedule, t, s, eta)
     keep = sigma / trace.level.sigma * math.exp(fall)
     share = -math.expm1(fall - 0.5 * schedule.log_snr_gap(s, t))
     trace.move(s, keep * trace.x + (alpha * share) * m, z=s_noise * sigma * _up(fall))
 
 
-def _fall(schedule: Schedule, t: float, s: float, eta: float) -> float:
+def log_down(schedule: Schedule, t: float, s: float, eta: float) -> float:
     """log(n_down / n_s) <= 0, at full precision; -inf where n_down = 0."""
     gap = schedule.log_snr_gap(s, t)
     share = eta * eta * -math.expm1(-gap)
