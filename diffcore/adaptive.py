@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from ._arrays import A, linear_combination, mean_per_sample, namespace, require_floating
+from ._step_control import StepControl
 from .noise import Noise
 from .plan import Denoise, Denoised
 from .process import transition
@@ -115,8 +116,8 @@ def dpm_adaptive(
     t = t_start
     gains = (pcoeff + icoeff + dcoeff, -(pcoeff + 2.0 * dcoeff), dcoeff)
     if schedule(t).alpha == 0.0 and goal < t:
-        x, t = _open(run, x, t, goal, _Control(h_init, gains, 2.0, accept_safety))
-    control = _Control(-h_init if up else h_init, gains, 1.5 if eta else order, accept_safety)
+        x, t = _open(run, x, t, goal, StepControl(h_init, gains, 2.0, accept_safety))
+    control = StepControl(-h_init if up else h_init, gains, 1.5 if eta else order, accept_safety)
     m: Any = None
     while t > goal if not up else t < goal:
         s = run.time_after(t, control.h, goal)
@@ -155,31 +156,6 @@ def _upwards(schedule: ContinuousSchedule, t_start: float, t_end: float, eta: fl
 
 
 @dataclass
-class _Control:
-    """The PID controller: the step to try next, and the inverse errors of the last steps."""
-
-    h: float
-    gains: tuple[float, float, float]
-    order: float
-    accept_safety: float
-    past: list[float] = field(default_factory=list)
-
-    def propose(self, error: float) -> bool:
-        """Scale the step by what `error` says; whether it was good enough."""
-        inverse = 1.0 / (error + 1e-8)
-        past = self.past or [inverse, inverse]
-        factor = 1.0
-        for gain, value in zip(self.gains, (inverse, *past), strict=True):
-            factor *= value ** (gain / self.order)
-        factor = 1.0 + math.atan(factor - 1.0)
-        accepted = factor >= self.accept_safety
-        if accepted:
-            self.past = [inverse, past[0]]
-        self.h *= factor
-        return accepted
-
-
-@dataclass
 class _Run:
     """The denoiser, counted, and the attempts so far."""
 
@@ -207,7 +183,7 @@ class _Run:
             raise FloatingPointError(f"the step vanished at time {t}: raise rtol or atol")
         return s
 
-    def attempt(self, control: _Control, t: float, s: float, low: A, high: A, x: A) -> bool:
+    def attempt(self, control: StepControl, t: float, s: float, low: A, high: A, x: A) -> bool:
         """Measure the step from x at t to s, write it down; whether it is accepted."""
         if len(self.attempts) >= self.max_attempts:
             raise FloatingPointError(f"max_attempts = {self.max_attempts} reached at time {t}")
@@ -222,7 +198,7 @@ class _Run:
         return accepted
 
 
-def _open(run: _Run, x: A, t: float, goal: float, control: _Control) -> tuple[A, float]:
+def _open(run: _Run, x: A, t: float, goal: float, control: StepControl) -> tuple[A, float]:
     """The first step from alpha = 0, of the width in rho that the tolerance allows."""
     schedule = run.schedule
     m = run(x, t)

@@ -155,20 +155,18 @@ class _Churn:
     def apply(self, trace: Trace) -> None:
         """Raise the noise level from n to (1 + gamma) n, as far as the schedule goes."""
         schedule = trace.schedule
-        log_snr = schedule.log_snr_at(trace.time)
-        if not self.gamma or math.isinf(log_snr):
-            return
-        if not self.s_tmin <= math.exp(-0.5 * log_snr) <= self.s_tmax:
+        alpha, sigma = trace.level
+        if not self.gamma or alpha == 0.0 or not self.s_tmin <= sigma / alpha <= self.s_tmax:
             return
         assert isinstance(schedule, ContinuousSchedule)
         top = schedule.curve.t_max
-        log_snr -= 2.0 * math.log1p(self.gamma)
+        log_snr = schedule.log_snr_at(trace.time) - 2.0 * math.log1p(self.gamma)
         raised = schedule.time_at(log_snr) if log_snr > schedule.log_snr_at(top) else top
         if not raised > trace.time:
             return
         level = schedule(raised)
         added = -math.expm1(-schedule.log_snr_gap(trace.time, raised))
-        keep = level.alpha / trace.level.alpha
+        keep = level.alpha / alpha
         trace.move(raised, keep * trace.x, z=self.s_noise * level.sigma * math.sqrt(added))
 
     def plan(self, trace: Trace, name: str, order: int) -> Plan:
