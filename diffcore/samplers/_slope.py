@@ -80,7 +80,7 @@ def runge_kutta(
         return
     along(trace, start, first)
     a = evaluate(trace)
-    if second is None or _fraction(schedule, t, first, s) > LATEST_SECOND_CALL:
+    if second is None or _fraction(schedule, t, first, s) > 1.0000001 * LATEST_SECOND_CALL:
         weight = in_half_log_snr(schedule, t, s, (t, first))[1]
         if formula == "published":
             weight = (noise_level(schedule, s) - noise_level(schedule, t)) / (

@@ -59,12 +59,13 @@ def dpm_solver(
         raise ValueError(f"formula must be 'exact' or 'published', got {formula!r}")
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
     if variant == "singlestep":
-        r = _shares(order, r1, r2)
-        plan = _singlestep(schedule, times, order, r, formula, lower_order_end)
-        parameters |= dict(zip(("r1", "r2"), r[: order - 1], strict=False))
+        shares = _shares(order, r1, r2)
+        plan = _singlestep(schedule, times, order, shares, formula, lower_order_end)
+        parameters |= dict(zip(("r1", "r2"), shares[: order - 1], strict=False))
     elif variant == "multistep":
-        if (r1, r2) != (None, None):
-            raise ValueError(f"r1 and r2 must be None for variant='multistep', got {r1} and {r2}")
+        for name, r in (("r1", r1), ("r2", r2)):
+            if r is not None:
+                raise ValueError(f"{name} must be None for variant='multistep', got {r}")
         integrals = in_half_log_snr if formula == "exact" else _published
         plan = noise_adams(schedule, times, order, integrals, start, lower_order_end)
         if formula == "published":
@@ -118,14 +119,19 @@ def _published(schedule: Schedule, t: float, s: float, times: Sequence[float]) -
 
 
 def _shares(order: int, r1: float | None, r2: float | None) -> tuple[float, float]:
-    """r1 and r2, checked; r2 = 1 stands for none."""
-    if (r1 is not None and order == 1) or (r2 is not None and order < 3):
-        raise ValueError(f"r1 and r2 must be None where order {order} has no such call")
-    default = (1.0 / 3.0, 2.0 / 3.0) if order == 3 else (0.5, 1.0)
-    first, second = default[0] if r1 is None else r1, default[1] if r2 is None else r2
-    top = LATEST_SECOND_CALL if order == 3 else 1.0
-    if not 0.0 < first < second or not (second < 1.0 or order < 3) or not first <= top:
+    """r1 and r2, checked; where the order has no such call 1 stands for it."""
+    for name, r, least in (("r1", r1, 2), ("r2", r2, 3)):
+        if r is not None and order < least:
+            raise ValueError(f"{name} must be None at order {order}, got {r}")
+    if order < 3:
+        first = 0.5 if r1 is None else r1
+        if not 0.0 < first < 1.0:
+            raise ValueError(f"r1 must satisfy 0 < r1 < 1, got {first}")
+        return first, 1.0
+    first, second = 1.0 / 3.0 if r1 is None else r1, 2.0 / 3.0 if r2 is None else r2
+    if not (0.0 < first <= LATEST_SECOND_CALL and first < second < 1.0):
         raise ValueError(
-            f"r1 and r2 must satisfy 0 < r1 < r2 < 1, r1 <= {top}, got {first}, {second}"
+            f"r1 and r2 must satisfy 0 < r1 <= {LATEST_SECOND_CALL} and r1 < r2 < 1, "
+            f"got {first} and {second}"
         )
     return first, second
