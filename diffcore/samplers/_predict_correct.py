@@ -16,7 +16,7 @@ from ._singlestep import singlestep
 from ._trace import ZERO, Combination, Trace
 from .adams import Output, Rule, exact, gap, half_log_snr, integral, step
 
-Start = Literal["runge-kutta", "lower"]
+Start = Literal["singlestep", "lower"]
 Tau = float | Callable[[float], float]
 
 
@@ -28,7 +28,7 @@ def multistep(
     corrector: int = 0,
     rule: Rule = exact,
     tau: Tau = 0.0,
-    start: Start = "runge-kutta",
+    start: Start = "singlestep",
     lower_order_end: bool = False,
 ) -> Trace:
     """Run a method that predicts each step from the last `predictor` outputs.
@@ -36,12 +36,12 @@ def multistep(
     corrector: 0, or through how many outputs, the newest included, a step is corrected before the
     next is made. tau: a number, or a function of the time a step starts from. start: "lower" takes
     what outputs there are, one in the first step; "singlestep" makes the first step by the
-    single-step method of one order less than the whole (order 3 at most), where it draws no noise.
-    lower_order_end: one output in the last step, two in the last but one.
+    single-step method of one order less than the whole, with as many calls, where it draws no
+    noise. lower_order_end: one output in the last step, two in the last but one.
     """
     grid = checked(schedule, times)
-    if start not in ("runge-kutta", "lower"):
-        raise ValueError(f"start must be 'runge-kutta' or 'lower', got {start!r}")
+    if start not in ("singlestep", "lower"):
+        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")
     trace = Trace(schedule, grid[0])
     outputs: list[Output] = []
     correction: Callable[[Output], Combination] = _none
@@ -52,14 +52,14 @@ def multistep(
         if math.isfinite(newest[0]):
             outputs = [newest, *outputs][: max(predictor, corrector - 1)]
         strength = strength_at(tau, t)
-        starting = order(predictor, corrector) - 1
-        if k == 0 and start == "runge-kutta" and starting > 1 and strength == 0.0:
-            outputs = [*singlestep(trace, s, newest, starting), *outputs]
-            continue
         if math.isinf(gap(schedule, t, s)):
             step(trace, x, t, s, integral(schedule, t, s, [newest]), strength)
             continue
-        left = len(grid) - 1 - k if lower_order_end else predictor + corrector
+        left = len(grid) - 1 - k if lower_order_end else len(grid)
+        first = min(order(predictor, corrector) - 1, left)
+        if len(outputs) == 1 and start == "singlestep" and first > 1 and strength == 0.0:
+            outputs = [*singlestep(trace, s, newest, first), *outputs]
+            continue
         predicted = integral(schedule, t, s, outputs[: min(predictor, left)], rule, strength)
         if corrector:
             behind = outputs[: min(corrector - 1, left)]
@@ -68,7 +68,9 @@ def multistep(
     return trace
 
 
-def order(predictor: int, corrector: int = 0, start: Start = "runge-kutta", lower: bool = False) -> int:
+def order(
+    predictor: int, corrector: int = 0, start: Start = "singlestep", lower: bool = False
+) -> int:
     """The order of such a method without noise; `lower`: whether it ends with a lower order."""
     reached = min(predictor + 1, corrector) if corrector else predictor
     if start == "lower":  # One step of order 1, or 2 where it is corrected.

@@ -7,13 +7,17 @@ and 2/3, in data prediction.) On a discrete schedule the calls are at whole time
 these give.
 """
 
+import math
 from collections.abc import Sequence
 
+from ..schedules import Schedule
 from ._between import between
 from ._trace import Trace
 from .adams import Output, Rule, exact, gap, half_log_snr, integral, step
 
-FRACTIONS = {1: (), 2: (1 / 2,), 3: (1 / 3, 2 / 3)}
+FRACTIONS: dict[int, tuple[float, ...]] = {1: (), 2: (1 / 2,), 3: (1 / 3, 2 / 3)}
+LATEST = 0.6
+"""The largest r1 of two calls inside: at 2/3 the last one weighs nothing."""
 
 
 def singlestep(
@@ -29,14 +33,16 @@ def singlestep(
 
 
 def inner(trace: Trace, s: float, order: int) -> list[float]:
-    """The times inside the step from the current time to s, from noise to data."""
+    """The times of the calls inside the step from the current time to s, from noise to data."""
     schedule, t = trace.schedule, trace.time
     h = gap(schedule, t, s)
-    if h == float("inf"):
+    if math.isinf(h):
         return []
     start = half_log_snr(schedule, t)
     found = [between(schedule, t, s, start + r * h) for r in FRACTIONS[order]]
-    return sorted({u for u in found if u is not None}, reverse=True)
+    times = sorted({u for u in found if u is not None}, reverse=True)
+    late = len(times) == 2 and _fractions(schedule, t, s, times)[0] > LATEST
+    return times[:1] if late else times
 
 
 def through(
@@ -57,13 +63,16 @@ def through(
     tilt = integral(schedule, t, u, [second, first]) - flat
     if not thrifty:
         # x at times[0] is off by O(h^2), which the last sum takes in with a weight that vanishes
-        # at r = 1/3 and 2/3 alone: a steeper line into the second inner state makes up for it.
-        r1, r2 = (half_log_snr(schedule, v) - first[0] for v in times)
-        h = gap(schedule, t, s)
-        _, b1, b2 = exact(h, [0.0, r1, r2], 1.0)
-        tilt = (1.0 + b1 * r1 * r1 / (b2 * r2 * r2)) * tilt
+        # with h only at r2 = 2/3: a steeper line into the second inner state makes up for it.
+        r1, r2 = _fractions(schedule, t, s, times)
+        tilt = (1.0 + r1 * (3.0 * r2 - 2.0) / (r2 * (2.0 - 3.0 * r1))) * tilt
     step(trace, x, t, u, flat + tilt)
     third = half_log_snr(schedule, u), trace.denoise()
     known = [third, first] if thrifty else [third, second, first]
     step(trace, x, t, s, integral(schedule, t, s, known))
     return [third]
+
+
+def _fractions(schedule: Schedule, t: float, s: float, times: Sequence[float]) -> list[float]:
+    """r of each time."""
+    return [gap(schedule, t, u) / gap(schedule, t, s) for u in times]

@@ -77,27 +77,24 @@ def integral(
 
     Over an infinite interval (alpha_t = 0 or sigma_s = 0) the newest output alone counts.
     """
-    h, alpha = gap(schedule, t, s), schedule(s).alpha
+    h, alpha = gap(schedule, t, s), float(schedule(s).alpha)
     if math.isinf(h):
         return alpha * known[0][1]
     start = half_log_snr(schedule, t)
     shares = rule(h, [at - start for at, _ in known], 1.0 + tau * tau)
-    terms = [(alpha * share) * m for share, (_, m) in zip(shares, known, strict=True)]
-    return sum(terms, ZERO)
+    total = ZERO
+    for share, (_, output) in zip(shares, known, strict=True):
+        total = total + (alpha * share) * output
+    return total
 
 
 def step(
-    trace: Trace,
-    x: Combination,
-    t: float,
-    s: float,
-    weighed: Combination,
-    tau: float = 0.0,
+    trace: Trace, x: Combination, t: float, s: float, drawn: Combination, tau: float = 0.0
 ) -> None:
-    """Move to time s by the formula above, from state x of time t, with its integral `weighed`."""
+    """Move to time s by the formula above, from state x of time t; drawn: its middle term."""
     source, target = trace.schedule(t), trace.schedule(s)
     keep, noise = target.sigma / source.sigma, 0.0
     if tau:
         faded = tau * tau * gap(trace.schedule, t, s)
         keep, noise = keep * math.exp(-faded), math.sqrt(-math.expm1(-2.0 * faded))
-    trace.move(s, keep * x + weighed, z=target.sigma * noise)
+    trace.move(s, keep * x + drawn, z=target.sigma * noise)

@@ -2,14 +2,14 @@
 
     x_s = (sigma_s / sigma_t) x_t + alpha_s int_0^h exp(u - h) m(lambda_t + u) du
 
-m becomes a polynomial through outputs of earlier steps (multistep, algorithm 2) or of the same step
-(singlestep, algorithm 1). Two formulas:
+m becomes a polynomial through the outputs of earlier steps (multistep, algorithm 2) or of the same
+step (singlestep, algorithm 1). Two formulas:
 
 - "exact" integrates that polynomial.
-- "published" is that of the paper and of the code that goes with it. Its line has the value at the
-  midpoint, which costs no order. Its multistep parabola has half of the second derivative that
-  Taylor's formula asks for, so that DPM-Solver++(3M) is of order 2. Its single step of order 3 has
-  that order only with calls at 1/3 and 2/3 of h, which a discrete schedule need not have.
+- "published" is that of the paper and of the code that goes with it. A line counts with its value
+  in the middle, which costs no order. The multistep parabola has half of the second derivative that
+  Taylor's formula asks for, so that DPM-Solver++(3M) is of order 2. The single step of order 3 has
+  that order with calls at 1/3 and 2/3 of h only; on a discrete schedule they are at whole times.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ from ..plan import Plan
 from ..schedules import Schedule
 from ._exponential import moments
 from ._grid import checked
-from ._predict_correct import Start, multistep, order as order_of
+from ._predict_correct import Start, multistep
+from ._predict_correct import order as order_of
 from ._singlestep import singlestep
 from ._trace import Trace
 from .adams import Rule, bh2, exact, half_log_snr
@@ -36,16 +37,17 @@ def dpm_solver_pp(
     order: int = 2,
     variant: Variant = "multistep",
     formula: Formula = "exact",
-    start: Start = "runge-kutta",
+    start: Start = "singlestep",
     lower_order_end: bool = False,
 ) -> Plan:
     """DPM-Solver++ of order 1, 2 or 3 over the descending `times`; order 1 is DDIM.
 
-    variant: "multistep" calls once a step, "singlestep" `order` times. start (multistep alone):
-    "singlestep" keeps the order, "lower" starts with order 1, which leaves order 2 of 3.
-    lower_order_end: order 1 in the last step, 2 in the last but one; steadier where they are long,
-    of order 2 at most. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's.
-    Raises ValueError on a parameter that is none of these.
+    variant: "multistep" calls once a step, "singlestep" `order` times. start (of multistep):
+    "singlestep" keeps the order, for which order 3 calls once more in the first step; "lower", the
+    published one, starts with order 1, which leaves order 2 of 3. lower_order_end: order 1 in the
+    last step, 2 in the last but one, which is steadier where these are long, and leaves order 2.
+    A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on
+    parameters that are none of these.
     """
     _check(order, formula)
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
@@ -78,7 +80,14 @@ def dpm_solver_pp_sde(
     formula: Formula = "exact",
     lower_order_end: bool = False,
 ) -> Plan:
-    """SDE-DPM-Solver++ (multistep): the reverse SDE, with noise in every step."""
+    """SDE-DPM-Solver++ (multistep) of order 1, 2 or 3: the reverse SDE, with noise in every step.
+
+    It is `sa_solver` at tau = 1 without corrector. Mean and covariance converge with order 1 at
+    order 1, which is ancestral sampling, else 2: a step does not see its own noise, which the next
+    one makes good, and nothing after the last. formula: as for `dpm_solver_pp`; both have these
+    orders. It starts with order 1, which they allow. A step to sigma = 0 takes the denoised x_0,
+    one from alpha = 0 forgets the state. Raises ValueError on parameters that are none of these.
+    """
     _check(order, formula)
     trace = multistep(
         schedule,
@@ -98,7 +107,7 @@ def published(h: float, nodes: Sequence[float], rate: float) -> list[float]:
     if len(nodes) == 3:
         half = 0.5 * rate * moments(h, 3, rate)[2] * h * h
         for j, node in enumerate(nodes):
-            a, b = nodes[:j] + nodes[j + 1 :]
+            a, b = (other for i, other in enumerate(nodes) if i != j)
             shares[j] -= half / ((node - a) * (node - b))
     return shares
 

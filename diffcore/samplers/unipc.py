@@ -13,7 +13,8 @@ from typing import Literal
 
 from ..plan import Plan
 from ..schedules import Schedule
-from ._predict_correct import Start, multistep, order as order_of
+from ._predict_correct import Start, multistep
+from ._predict_correct import order as order_of
 from .adams import bh1, bh2
 
 Solver = Literal["bh1", "bh2"]
@@ -26,15 +27,17 @@ def unipc(
     order: int = 2,
     solver: Solver = "bh2",
     corrector: bool = True,
-    start: Start = "runge-kutta",
+    start: Start = "singlestep",
     lower_order_end: bool = False,
 ) -> Plan:
     """UniPC-`order`, of order `order` + 1, or without corrector UniP-`order`, over `times`.
 
-    start: "singlestep" keeps the order; "lower", the published one, starts with one output, which
-    leaves order 3 of UniPC-3's 4 and 2 of UniP-3's 3. lower_order_end: order 1 in the last step, 2
-    in the last but one; steadier where they are long, of order 2 at most. A step to sigma = 0 takes
-    the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on other parameters.
+    start: "singlestep" keeps the order, for which order 3 and 4 call once and twice more in the
+    first step; "lower", the published one, starts with one output, which leaves order 3 of
+    UniPC-3's 4, and 2 of UniP-3's 3. lower_order_end: one output in the last step, two in the last
+    but one, which is steadier where these are long, and leaves order 2. The last step is not
+    corrected. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises
+    ValueError on parameters that are none of these.
     """
     if order not in (1, 2, 3):
         raise ValueError(f"order must be 1, 2 or 3, got {order}")
