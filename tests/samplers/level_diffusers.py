@@ -63,7 +63,9 @@ def run(made, y, denoise, **arguments):
     for t in made.timesteps:
         made.scale_model_input(y, t)
         sigma = level(made)
-        x_0 = np.asarray(denoise(y.double().numpy()[:, None], sigma))[:, 0]
+        x_0 = np.full(y.shape, np.nan)
+        if np.isfinite(sigma):
+            x_0 = np.asarray(denoise(y.double().numpy()[:, None], sigma))[:, 0]
         if type(made).__name__ == "EDMEulerScheduler":
             rest = VARIANCE_OF_EDM / (sigma**2 + VARIANCE_OF_EDM)
             output = (x_0 - rest * y.double().numpy()) / (sigma * rest**0.5)
