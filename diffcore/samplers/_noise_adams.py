@@ -29,8 +29,7 @@ def noise_adams(
     the first is DDIM's and the order no more than 2. lower_order_end lets the order fall to 1 over
     the last steps, to the same effect. The plan's order is what these leave.
     """
-    if start not in ("singlestep", "lower"):
-        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")
+    require_start(start)
     grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     known: list[Point] = []
@@ -57,3 +56,9 @@ def require_order(order: int, most: int) -> None:
     """ValueError unless order is a whole number in 1..most."""
     if order not in range(1, most + 1):
         raise ValueError(f"order must be a whole number in 1..{most}, got {order!r}")
+
+
+def require_start(start: str) -> None:
+    """ValueError unless start is one there is."""
+    if start not in ("singlestep", "lower"):
+        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")

@@ -20,7 +20,7 @@ from ..schedules import Schedule
 from ._exponential import moments
 from ._grid import checked
 from ._integrals import half_gap, in_half_log_snr, noise_level
-from ._noise_adams import Start, noise_adams, require_order
+from ._noise_adams import Start, noise_adams, require_order, require_start
 from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, interior, runge_kutta
 from ._trace import Trace
 
@@ -55,6 +55,7 @@ def dpm_solver(
     parameters.
     """
     require_order(order, 3)
+    require_start(start)
     if formula not in ("exact", "published"):
         raise ValueError(f"formula must be 'exact' or 'published', got {formula!r}")
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}

@@ -4,7 +4,7 @@ x_s = phi(x_t, eps', t, s), phi DDIM's step, and, over even steps in time,
 
     eps' = (55 eps_0 - 59 eps_1 + 37 eps_2 - 9 eps_3) / 24, the newest first
 
-(Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds", eq. 11 and 12).
+(Liu et al. 2022, "Pseudo Numerical Methods for Diffusion Models on Manifolds", section 3).
 These are the weights of Adams and Bashforth for even steps in time, where phi integrates eps over
 n = sigma / alpha, which does not run evenly: hence the paper's order 2, not 4. With the weights
 that belong to n it is `lms`, of order 4.
@@ -36,10 +36,10 @@ def plms(schedule: Schedule, times: Sequence[float], start: Start = "multistep")
 
     start: "multistep" takes the first step by the pseudo trapezoidal rule, which calls three times,
     and then lets the number of noises grow, one call a step (the usual code); "runge-kutta" takes
-    three steps by the pseudo Runge-Kutta method, four calls each (the paper's F-PNDM), of which one
-    in a discrete schedule's time that has no other inside is trapezoidal. A step to sigma = 0 takes
-    the denoised x_0, where the paper continues eps; a step from alpha = 0 is DDIM's. Raises
-    ValueError on an unknown start.
+    three steps by the pseudo Runge-Kutta method, four calls each (the paper's F-PNDM), or where a
+    discrete schedule has no time inside the step by the trapezoidal rule. A step to sigma = 0 takes
+    the denoised x_0, where the paper continues eps; one from alpha = 0 is DDIM's. Raises ValueError
+    on another start.
     """
     if start not in ("multistep", "runge-kutta"):
         raise ValueError(f"start must be 'multistep' or 'runge-kutta', got {start!r}")
@@ -75,7 +75,7 @@ def _trapezoid(trace: Trace, start: Point, s: float) -> None:
 
 
 def _runge_kutta(trace: Trace, start: Point, s: float) -> None:
-    """The pseudo Runge-Kutta method (Liu et al. 2022, eq. 13)."""
+    """The pseudo Runge-Kutta method, of the classical weights (Liu et al. 2022, section 3)."""
     middle = _middle(trace.schedule, start.time, s)
     if middle is None:
         _trapezoid(trace, start, s)

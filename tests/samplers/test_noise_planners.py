@@ -266,6 +266,7 @@ def test_a_lower_order_end_is_ddims_last_step():
         (lambda s, g: dpm_solver(s, g, order=4), "order must be a whole number in 1..3, got 4"),
         (lambda s, g: dpm_solver(s, g, variant="both"), "variant must be 'singlestep' or"),
         (lambda s, g: dpm_solver(s, g, formula="mine"), "formula must be 'exact' or 'publi"),
+        (lambda s, g: dpm_solver(s, g, start="two"), "start must be 'singlestep' or 'lower'"),
         (lambda s, g: dpm_solver(s, g, r1=1.0), "0 < r1 < 1, got 1.0"),
         (lambda s, g: dpm_solver(s, g, r2=0.5), "r2 must be None at order 2, got 0.5"),
         (lambda s, g: dpm_solver(s, g, order=1, r1=0.5), "r1 must be None at order 1, got 0.5"),
