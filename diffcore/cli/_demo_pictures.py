@@ -85,7 +85,10 @@ def _beside(path: Path, step: int, raw: Path, average: Path) -> None:
     """Two pictures with a title each, side by side, in their own pixels."""
     pillow = optional("PIL.Image", "data")
     dots, gap, top = 100, 24, 40
-    pictures = [np.asarray(pillow.open(file)) for file in (raw, average)]
+    pictures = []
+    for file in (raw, average):
+        with pillow.open(file) as picture:
+            pictures.append(np.asarray(picture))
     height, width = pictures[0].shape[:2]
     total = 2 * width + 3 * gap, height + top + gap
     figure = optional("matplotlib.figure", "plot").Figure(
