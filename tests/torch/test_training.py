@@ -176,7 +176,7 @@ def test_dropout_is_drawn_from_the_step_alone(images: Images) -> None:
     def loss(disturb: int) -> float:
         stepper = tiny.stepper(recipe, images)
         torch.manual_seed(disturb)
-        # The first update changes nothing that the loss of the second one, at rate 0, could see.
+        # The untrained output layer is 0, and hides dropout until it has learnt.
         return float(
             stepper.numbers([stepper.step(batch, 0.01, 0.0), stepper.step(batch, 0.0, 0.0)])[1, 0]
         )
