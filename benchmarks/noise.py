@@ -109,7 +109,7 @@ def main() -> None:
         print(json.dumps(measure(arguments.library, arguments.rounds)))
         return
     os.environ.update(ONE_THREAD)
-    rows = []
+    rows, load = [], os.getloadavg()[1]
     for library in CONTESTS:
         command = [sys.executable, __file__, "--library", library]
         command += ["--rounds", str(arguments.rounds)]
@@ -119,7 +119,9 @@ def main() -> None:
         f"# The portable noise against native generators\n\n{markdown(header, rows)}\n\n"
         "The portable source gives the same bits in every library and rows that do not depend on "
         "their batch; its peers do neither. Small arrays show what a call costs.\n\n"
-        f"{recipe(['numpy', 'torch', 'jax', 'array-api-compat'], arguments.rounds)}\n"
+        f"{recipe(['numpy', 'torch', 'jax', 'array-api-compat'], arguments.rounds)} "
+        f"Load average at the start: {load:.1f}; ratios bear other work on the machine, "
+        "milliseconds do not.\n"
     )
     print(text)
     RESULTS.mkdir(exist_ok=True)
