@@ -22,7 +22,7 @@ from diffcore.training.images import Images
 from diffcore.training.rates import ema_decay, learning_rate
 from diffcore.training.recipe import Recipe
 
-STEPS, BATCH, N = 300, 128, 2048
+STEPS, BATCH, N = 220, 128, 2048
 SIDE = 2
 POINTS = np.array([[[[0.9, -0.3], [0.5, -0.8]]], [[[-0.6, 0.7], [-0.9, 0.2]]]], np.float32)
 MEAN, STD = 0.2, 0.3

@@ -154,6 +154,22 @@ def test_a_run_killed_anywhere_goes_on_to_the_bit(
     assert not [file for file in path.rglob("*") if file.name.endswith(".draft")]
 
 
+def test_a_checkpoint_that_a_killed_run_did_not_write_is_written(
+    source: Path, tmp_path: Path
+) -> None:
+    path, recipe = tmp_path / "run", tiny.recipe(source, training={"steps": 10})
+    run(tiny.recipe(source, training={"steps": 5}), path)
+    old = (path / "checkpoint.safetensors").read_bytes()
+    run(recipe, path, resume=True)
+    new = (path / "checkpoint.safetensors").read_bytes()
+    for left in (old, None):
+        (path / "checkpoint.safetensors").unlink()
+        if left is not None:
+            (path / "checkpoint.safetensors").write_bytes(left)
+        run(recipe, path, resume=True)
+        assert (path / "checkpoint.safetensors").read_bytes() == new != old
+
+
 def test_a_finished_run_goes_on_with_more_steps(source: Path, tmp_path: Path) -> None:
     path, straight = tmp_path / "run", tmp_path / "straight"
     run(tiny.recipe(source, training={"steps": 10}), path)
