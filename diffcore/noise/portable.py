@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import constant, is_array, is_chunked, namespace, placement
-from ._checks import on_host, require_like, require_seed, require_step
+from .._arrays import constant, is_array, is_chunked, namespace, on_host, placement
+from ._checks import require_like, require_seed, require_step
 from .threefry import NORMALS, Pair, derive, on_numpy, signed, threefry
 
 TABLE: npt.NDArray[np.float32] = np.load(Path(__file__).with_name("normal.npy"))
