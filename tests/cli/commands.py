@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,11 @@ from diffcore.cli import main
 from diffcore.unet import UNetConfig, parameters
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
+    "OMP_NUM_THREADS": "1",
+}
 ANIMALS = ("cat", "dog", "owl")
 TINY_RUN = (
     "unet.width=8",
@@ -56,18 +62,23 @@ def good(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
     return result.out
 
 
-def start(*words: Any, **options: Any) -> "subprocess.Popen[str]":
+def start(*words: Any, environment: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
     """The command in a process of its own, as the shell starts it."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
     return subprocess.Popen(
         [sys.executable, "-m", "diffcore.cli", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**ENVIRONMENT, **environment},
         # A shell's background jobs ignore SIGINT, and so would what they start.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        **options,
+    )
+
+
+def python(code: str, cwd: Path = ROOT) -> "subprocess.CompletedProcess[str]":
+    """Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, cwd=cwd
     )
 
 

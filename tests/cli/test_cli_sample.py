@@ -252,7 +252,7 @@ def test_what_is_there_stays_unless_forced(capsys, tmp_path, plain):
     beside.write_text("precious")
     good(capsys, "sample", plain, "-n", 1, "--out", tmp_path / "folder", "--force")
     assert beside.read_text() == "precious"
-    assert not [p for p in tmp_path.rglob(".*")]
+    assert not list(tmp_path.rglob(".*"))
 
 
 def truncated(path: Path, to: Path) -> Path:

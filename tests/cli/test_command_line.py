@@ -1,12 +1,9 @@
 """The command line as a whole: help at once, errors of one line, interruptions, broken pipes."""
 
-import os
 import resource
-import subprocess
-import sys
 
 import pytest
-from commands import ROOT, assert_one_line, run, start, write_checkpoint
+from commands import Result, assert_one_line, python, run, start, write_checkpoint
 
 from diffcore import cli
 from diffcore.cli import describe, parser
@@ -45,14 +42,8 @@ HEAVY = {"torch", "matplotlib", "PIL", "sklearn", "pyarrow", "scipy", "tqdm", "s
 
 def modules_after(code: str) -> set[str]:
     """Top-level modules loaded after `code`, in a process of its own."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "backends")])
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    done = python(f"{code}\nimport sys; print(*sys.modules)")
+    assert done.returncode == 0, done.stderr
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
@@ -137,6 +128,35 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(capsys, tmp_path, monkeypatch):
     assert result.status == 130
     assert result.err == "diffcore: interrupted\n"
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_terminal_that_knows_only_ascii(tmp_path):
+    path = write_checkpoint(tmp_path / "net.safetensors", classes=("café", "thé"))
+    with start("info", path, environment={"PYTHONIOENCODING": "ascii"}) as process:
+        out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert "2: caf?, th?" in out
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "extra"),
+    [
+        ("torch", ["sample", "net.safetensors"], "torch"),
+        ("safetensors", ["info", "net.safetensors"], "torch"),
+        ("torch", ["train", "--recipe", "digits"], "torch"),
+        ("matplotlib", ["plot", "schedules"], "plot"),
+        ("sklearn", ["plot", "forward"], "data"),
+    ],
+)
+def test_a_missing_package_says_which_extra_has_it(tmp_path, module, words, extra):
+    write_checkpoint(tmp_path / "net.safetensors")
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; from diffcore.cli import main; "
+        f"sys.exit(main({words!r}))"
+    )
+    done = python(code, cwd=tmp_path)
+    assert_one_line(Result(done.returncode, done.stdout, done.stderr), f"diffcore[{extra}]")
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
 
 def test_what_nobody_foresaw_says_how_to_report_it(capsys, monkeypatch):
