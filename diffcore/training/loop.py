@@ -198,10 +198,10 @@ class _Loop:
         }
 
     def _held_out_row(self) -> dict[str, float]:
-        return {
-            "held_out_loss": self._held_out_loss("ema"),
-            "held_out_loss_raw": self._held_out_loss("raw"),
-        }
+        averaged = self._held_out_loss("ema")
+        # Before the first update the two are one.
+        raw = self._held_out_loss("raw") if self.step else averaged
+        return {"held_out_loss": averaged, "held_out_loss_raw": raw}
 
     def _held_out_loss(self, weights: Weights) -> float:
         count = self.evaluation.loss_images
