@@ -166,6 +166,25 @@ def test_a_grid_has_a_row_for_each_class(capsys, tmp_path, drawn, animals):
     assert np.abs(picture - grid(images, columns=4)).max() > 1
 
 
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        (None, 8),
+        ([0] * 64, 8),
+        ([k % 4 for k in range(64)], 16),
+        ([k % 3 for k in range(64)], 8),
+        ([k % 2 for k in range(128)], 12),
+    ],
+)
+def test_the_layout_of_a_grid(labels, columns):
+    n = 64 if labels is None else len(labels)
+    images = np.zeros((n, 1, 4, 4), np.float32)
+    picture = _sampling.arranged(images, None if labels is None else np.array(labels))
+    one = _sampling.arranged(images[:1], None)
+    gap = 2 * one.shape[1] - _sampling.arranged(images[:2], None).shape[1]
+    assert picture.shape[1] == columns * (one.shape[1] - gap) + gap
+
+
 def test_a_folder_of_pngs(capsys, tmp_path, drawn, plain, animals):
     from diffcore.training.pictures import to_uint8
 
