@@ -14,9 +14,8 @@ import statistics
 import subprocess
 import sys
 
-from timing import RESULTS, Call, markdown, ratio, recipe, seconds
-
 from diffcore import noise
+from timing import RESULTS, Call, markdown, ratio, recipe, seconds
 
 SHAPES = ((128, 3, 64, 64), (16, 3, 32, 32), (1, 3, 32, 32))
 ONE_THREAD = {

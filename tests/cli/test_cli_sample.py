@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ANIMALS, assert_one_line, good, pixels, run, write_checkpoint
-from diffcore_torch.loading import load
 from PIL import Image, ImageSequence
 
 from diffcore import plan, samplers, schedules
 from diffcore.cli import _sampling
 from diffcore.noise import portable
 from diffcore.times import leading, linspace, trailing
+from diffcore_torch.loading import load
 
 EPS = float(np.finfo(np.float32).eps)
 TOLERANCE = 2**10 * EPS

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
-from diffcore_torch import ema
-from diffcore_torch.stepper import TorchStepper
 
+import torch
 from diffcore.noise import portable
 from diffcore.training.images import Images
+from diffcore_torch import ema
+from diffcore_torch.stepper import TorchStepper
 
 EPS32 = float(torch.finfo(torch.float32).eps)
 

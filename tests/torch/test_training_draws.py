@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
-from diffcore_torch.noise import DeviceNoise
 
+import torch
 from diffcore.noise import permutation, portable
 from diffcore.schedules import cosine, edm, flow, linear, ve
 from diffcore.training.draws import held_out_batches, times_at
 from diffcore.training.images import Images
+from diffcore_torch.noise import DeviceNoise
 
 EPS32 = float(torch.finfo(torch.float32).eps)
 

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-import torch
-from diffcore_torch import ema
-from diffcore_torch.stepper import TorchStepper
 
+import torch
 from diffcore import losses, oracles, process
 from diffcore.noise import portable
 from diffcore.plan import Denoise, sample
@@ -21,6 +19,8 @@ from diffcore.training.draws import Batch, Draws, held_out_batches
 from diffcore.training.images import Images
 from diffcore.training.rates import ema_decay, learning_rate
 from diffcore.training.recipe import Recipe
+from diffcore_torch import ema
+from diffcore_torch.stepper import TorchStepper
 
 STEPS, BATCH, N = 220, 128, 2048
 SIDE = 2

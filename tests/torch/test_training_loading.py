@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import tiny
-import torch
-from diffcore_torch import loading
 
+import torch
 from diffcore import checkpoint
 from diffcore.predictions import EPS, VELOCITY, Edm
 from diffcore.schedules import cosine, edm, flow, linear, respace
 from diffcore.training import network_time
+from diffcore_torch import loading
 
 EPS32 = float(torch.finfo(torch.float32).eps)
 

@@ -12,11 +12,11 @@ import killable
 import numpy as np
 import pytest
 import tiny
-from diffcore_torch.stepper import TorchStepper
 
 from diffcore import checkpoint
 from diffcore.training import state
 from diffcore.training.loop import WALL_CLOCK
+from diffcore_torch.stepper import TorchStepper
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-import torch
-from diffcore_torch import loading
-from diffcore_torch.stepper import TorchStepper
 
+import torch
 from diffcore import checkpoint, plan
 from diffcore.noise import portable
 from diffcore.samplers import ddim, ddpm
 from diffcore.times import trailing
 from diffcore.training import metrics
 from diffcore.training.state import Diverged
+from diffcore_torch import loading
+from diffcore_torch.stepper import TorchStepper
 
 EPS32 = float(torch.finfo(torch.float32).eps)
 

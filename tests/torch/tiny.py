@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from diffcore_torch import training
-from diffcore_torch.stepper import TorchStepper
 
+import torch
 from diffcore.training.draws import Draws
 from diffcore.training.images import Images
 from diffcore.training.loop import Outcome
@@ -16,6 +14,8 @@ from diffcore.training.recipe import Recipe
 from diffcore.training.run_folder import RunFolder
 from diffcore.training.sections import Data, Evaluation, Loss, Training
 from diffcore.training.stepper import Task
+from diffcore_torch import training
+from diffcore_torch.stepper import TorchStepper
 
 UNET = {
     "width": 8,
