@@ -1,7 +1,6 @@
 """Running the command line, in this process or its own, and the smallest networks to run it on."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -62,16 +61,24 @@ def good(capsys: pytest.CaptureFixture[str], *words: Any) -> str:
     return result.out
 
 
-def start(*words: Any, environment: Mapping[str, str] = {}) -> "subprocess.Popen[str]":
+# A shell's background jobs ignore SIGINT, and so does what they start unless it is told not to.
+INTERRUPTIBLE = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from diffcore.cli import main; sys.exit(main())"
+)
+
+
+def start(
+    *words: Any, interruptible: bool = False, environment: Mapping[str, str] | None = None
+) -> "subprocess.Popen[str]":
     """The command in a process of its own, as the shell starts it."""
+    how = ["-c", INTERRUPTIBLE] if interruptible else ["-m", "diffcore.cli"]
     return subprocess.Popen(
-        [sys.executable, "-m", "diffcore.cli", *map(str, words)],
+        [sys.executable, *how, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**ENVIRONMENT, **environment},
-        # A shell's background jobs ignore SIGINT, and so would what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        env={**ENVIRONMENT, **(environment or {})},
     )
 
 

@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_run_is_never_moved(capsys, tmp_path):
 def test_a_signal_saves_and_the_run_goes_on(capsys, tmp_path, number):
     out = tmp_path / "run"
     words = ("train", "--recipe", "digits", "--steps", 100_000, *TINY, "--out", out)
-    with start(*words) as process:
+    with start(*words, interruptible=True) as process:
         deadline = time.monotonic() + 120
         while not (out / "metrics.jsonl").exists() or len(losses(out)) < 2:
             assert process.poll() is None, process.communicate()
