@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from diffcore_torch import UNet
-from diffcore_torch.noise import DeviceNoise
-from diffcore_torch.training import fit
-from timing import RESULTS, markdown, ratio, recipe, seconds
 
+import torch
 from diffcore import noise, plan, predictions, samplers, schedules, times, verify
 from diffcore.denoisers import denoiser
 from diffcore.training import metrics
 from diffcore.training.recipe import load as load_recipe
 from diffcore.training.run_folder import RunFolder
 from diffcore.unet import UNetConfig
+from diffcore_torch import UNet
+from diffcore_torch.noise import DeviceNoise
+from diffcore_torch.training import fit
+from timing import RESULTS, markdown, ratio, recipe, seconds
 
 
 class Row(NamedTuple):

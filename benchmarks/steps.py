@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from diffusers import DDIMScheduler, DDPMScheduler
-from timing import RESULTS, markdown, ratio, recipe, seconds
 
+import torch
 from diffcore import denoisers, plan, predictions, process, samplers, schedules, times
+from timing import RESULTS, markdown, ratio, recipe, seconds
 
 SHAPES = ((1, 1, 8, 8), (16, 3, 32, 32), (64, 3, 64, 64))
 STEPS = 20

@@ -1,14 +1,14 @@
 """Denoising diffusion written once, for every array library.
 
-    schedules     a time is two numbers: x_t = alpha x_0 + sigma eps
-    process       q(x_t | x_0), q(x_t | x_s), q(x_s | x_t, x_0) for any s < t
-    predictions   eps, x_0, v, score, velocity, mean, EDM: one pivot
-    gaussians     log density, KL, discretised likelihood
-    losses        L_simple, weightings, the variational bound, the hybrid
-    noise         noise is an argument
-    times, plan, samplers     a sampler is a table of numbers, run by one loop
-    denoisers, oracles        networks and exact answers as E[x_0 | x_t]
-    unet, checkpoint          what every backend implements, and the file they share
+schedules     a time is two numbers: x_t = alpha x_0 + sigma eps
+process       q(x_t | x_0), q(x_t | x_s), q(x_s | x_t, x_0) for any s < t
+predictions   eps, x_0, v, score, velocity, mean, EDM: one pivot
+gaussians     log density, KL, discretised likelihood
+losses        L_simple, weightings, the variational bound, the hybrid
+noise         noise is an argument
+times, plan, samplers     a sampler is a table of numbers, run by one loop
+denoisers, oracles        networks and exact answers as E[x_0 | x_t]
+unet, checkpoint          what every backend implements, and the file they share
 """
 
 from . import (

@@ -83,12 +83,16 @@ def is_chunked(x: Array) -> bool:
 
 
 def is_traced(x: Array) -> bool:
-    """Whether `x` is a tracer that `jax.jit` and its like hand to a function they compile."""
-    return bool(aac.is_jax_array(x)) and not hasattr(x, "unsafe_buffer_pointer")
+    """Whether array `x` stands for values that are not there yet, in a JAX transformation."""
+    if library(x) != "jax":
+        return False
+    import jax
+
+    return isinstance(x, jax.core.Tracer)
 
 
 def on_host(x: Array) -> bool:
-    """Whether `x` lies in the host's memory now, neither on an accelerator nor in a compiler."""
+    """Whether array `x` lies in the host's memory now, neither on an accelerator nor traced."""
     name = library(x)
     if name == "torch":
         import torch

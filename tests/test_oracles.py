@@ -1,12 +1,14 @@
 """Exact denoisers against Bayes' rule by quadrature, Tweedie's formula and each other."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from conftest import as_numpy, make
 from scipy import integrate, stats
-from strategies import normal
 
+from conftest import as_numpy, make
 from diffcore import oracles, process, schedules
+from strategies import normal
 
 SCHEDULES = {
     "linear": (schedules.linear(), 300),
@@ -122,7 +124,7 @@ def rk4(schedule, denoise, x, t, s, steps=400):
     start, end = schedule(t), schedule(s)
     grid = np.linspace(start.sigma / start.alpha, end.sigma / end.alpha, steps + 1)
     y = x / start.alpha
-    for rho, after in zip(grid[:-1], grid[1:], strict=True):
+    for rho, after in pairwise(grid):
         h = after - rho
         k1 = slope(y, rho)
         k2 = slope(y + h / 2 * k1, rho + h / 2)
@@ -173,7 +175,7 @@ def test_every_library(xp, dtype):
 
 
 def test_oracles_sample_their_own_law():
-    """x_0, then x_t, then the exact posterior mean: its second moment is what total variance says."""
+    """The posterior mean's second moment is what the law of total variance says."""
     schedule, t = SCHEDULES["linear"]
     alpha, sigma = schedule(t)
     rng = np.random.default_rng(0)

@@ -2,15 +2,15 @@
 
 import math
 
-import exact
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import timed
 
+import exact
 from diffcore import noise, oracles, plan, samplers, schedules, times
+from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 PLANS = {

@@ -15,7 +15,7 @@ def test_the_three_rules_of_lin_et_al_table_2():
 
 
 @given(st.integers(1, 1000), st.data())
-def test_discrete_grids_are_valid(T, data):  # noqa: N803
+def test_discrete_grids_are_valid(T, data):
     schedule = schedules.linear(T)
     n = data.draw(st.integers(1, T))
     for rule in (times.linspace, times.trailing, times.leading):

@@ -9,6 +9,7 @@ Exit status: 0, or 1 where a check that was asked for fails, 2 for an error (one
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv`, by default the process', and return its exit status."""
     traceback = False
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal knows no "é", print "?"
     try:
         try:
             args = parser().parse_args(argv)

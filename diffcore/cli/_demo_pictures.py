@@ -1,6 +1,7 @@
 """The pictures of a finished run, and the scores of its samples."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +40,16 @@ def made(run: RunFolder, recipe: Recipe, trained: Any) -> tuple[dict[str, str], 
         "trajectory.png": _trajectory(run.path / "trajectory.png", drawn),
         "filmstrip.png": _filmstrip(run.path / "filmstrip.png", drawn, classes),
     }
+    columns = metrics.read(run.metrics)
     pair = _early(run)
     if pair is not None:
         step, average, raw = pair
         _beside(run.path / "early.png", step, raw, average)
-        shown["early.png"] = f"the weights' samples at step {step:,} beside their average's"
-    plots.plot_losses(
-        run.path / "loss.png", metrics.read(run.metrics), title=f"{recipe.name}: loss"
-    )
+        shown["early.png"] = (
+            f"samples at step {step:,}, of the raw weights and of their average"
+            + _held_out(columns, step)
+        )
+    plots.plot_losses(run.path / "loss.png", columns, title=f"{recipe.name}: loss")
     shown["loss.png"] = "the loss in training, and on held-out images"
     images, held_out = recipe.data.load()
     return shown, format_scores(compare({"samples": drawn.images}, images, held_out))
@@ -56,7 +59,7 @@ def _samples(path: Path, drawn: Drawn, classes: int) -> str:
     n = SHOWN * classes
     labels = None if drawn.labels is None else drawn.labels[:n]
     save_png(path, arranged(drawn.images[:n], labels))
-    return "samples of the average" + (", a row for each class" if classes > 1 else "")
+    return "samples of the averaged weights" + (", a row for each class" if classes > 1 else "")
 
 
 def _trajectory(path: Path, drawn: Drawn) -> str:
@@ -81,17 +84,29 @@ def _early(run: RunFolder) -> tuple[int, Path, Path] | None:
     return None
 
 
+def _held_out(columns: Mapping[str, metrics.Column], step: int) -> str:
+    """The held-out losses of both at a step, where they were measured."""
+    losses = []
+    for name in ("held_out_loss_raw", "held_out_loss"):
+        if name in columns:
+            losses += columns[name].value[columns[name].step == step].tolist()
+    return f" (held-out loss {losses[0]:.4f} and {losses[1]:.4f})" if len(losses) == 2 else ""
+
+
 def _beside(path: Path, step: int, raw: Path, average: Path) -> None:
     """Two pictures with a title each, side by side, in their own pixels."""
     pillow = optional("PIL.Image", "data")
     dots, gap, top = 100, 24, 40
-    pictures = [np.asarray(pillow.open(file)) for file in (raw, average)]
+    pictures = []
+    for file in (raw, average):
+        with pillow.open(file) as picture:
+            pictures.append(np.asarray(picture))
     height, width = pictures[0].shape[:2]
     total = 2 * width + 3 * gap, height + top + gap
     figure = optional("matplotlib.figure", "plot").Figure(
         (total[0] / dots, total[1] / dots), dpi=dots
     )
-    titles = (f"weights at step {step:,}", f"their average at step {step:,}")
+    titles = (f"raw weights, step {step:,}", f"their moving average (EMA), step {step:,}")
     for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
         left = gap + i * (width + gap)
         axes = figure.add_axes(

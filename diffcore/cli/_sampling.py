@@ -38,6 +38,9 @@ NONE = "none"
 FRAMES, FILMED = 60, 64
 """Moments and images at most in an animation of the way from noise."""
 
+ROW = 32
+"""Images of a class at most in a row of a picture."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drawn:
@@ -159,11 +162,14 @@ def filmed(n: int, labels: Sequence[int]) -> int:
 
 
 def arranged(images: npt.NDArray[Any], labels: Labels | None) -> Picture:
-    """Images as one picture: a row for each class where all have as many, else the squarest."""
+    """Images as one picture: a row for each class where all have as many, `ROW` at most.
+
+    Else, and for one class, the squarest grid.
+    """
     if labels is None:
         return grid(images)
     kinds, counts = np.unique(labels, return_counts=True)
-    if len(kinds) == 1 or len(set(counts)) > 1:
+    if len(kinds) == 1 or len(set(counts)) > 1 or counts[0] > ROW:
         return grid(images)
     return grid(images[np.argsort(labels, kind="stable")], columns=int(counts[0]))
 

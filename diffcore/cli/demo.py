@@ -10,6 +10,8 @@ from .identities import report as report_identities
 from .train import add_overrides, created, report, summary
 
 RECIPE = "digits"
+EARLY = "evaluation.samples_every=250"
+"""Early enough to see that the average of the weights does not lag behind them."""
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 
@@ -40,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, draw, judge, check; 0 where the identities hold."""
     from ..training import recipe
 
-    chosen = recipe.load(RECIPE, args.overrides)
+    chosen = recipe.load(RECIPE, [EARLY, *args.overrides])
     training, loading = _backends.training(args.backend), _backends.loading(args.backend)
     with created(args.out, overwrite=True) as folder:
         print(f"Training {RECIPE}: {summary(chosen)}", flush=True)

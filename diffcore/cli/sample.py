@@ -125,7 +125,6 @@ def run(args: argparse.Namespace) -> int:
         require_suffix(args.trajectory, ANIMATED)
         if args.trajectory == out:
             raise ValueError(f"--trajectory must not be the file of --out, {out}")
-        reserve(args.trajectory, args.force)
 
     from . import _sampling
 
@@ -136,6 +135,8 @@ def run(args: argparse.Namespace) -> int:
     labels = _sampling.chosen_labels(args.classes, names, trained.unet)
     plan = _plan(args, trained)
     (reserve_folder if is_folder else reserve)(out, args.force)
+    if args.trajectory is not None:
+        reserve(args.trajectory, args.force)
 
     drawn = _sampling.draw(
         trained,

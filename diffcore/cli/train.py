@@ -136,7 +136,7 @@ def _resume(args: argparse.Namespace) -> int:
     from ..training.run_folder import RunFolder
 
     for option in ("out", "overwrite", "data", "seed"):
-        if getattr(args, option) not in (None, False):
+        if getattr(args, option) is not None and getattr(args, option) is not False:
             raise ValueError(f"--{option} does not go with --resume, which goes on with a run")
     backend = _backends.training(args.backend)
     with RunFolder.resume(args.resume) as folder:

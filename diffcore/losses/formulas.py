@@ -27,6 +27,8 @@ class Formula(Protocol):
 
 @dataclass(frozen=True)
 class Snr:
+    """a: the error of x_0 by SNR."""
+
     kind: ClassVar[str] = "snr"
 
     def __call__(self, a: Any, b: Any) -> Any:
@@ -35,6 +37,8 @@ class Snr:
 
 @dataclass(frozen=True)
 class MinSnr:
+    """min(a, gamma b): SNR, at most gamma."""
+
     gamma: float
     kind: ClassVar[str] = "min_snr"
 
@@ -44,6 +48,8 @@ class MinSnr:
 
 @dataclass(frozen=True)
 class P2:
+    """a (k + a / b)^-gamma: less weight near data."""
+
     gamma: float
     k: float
     kind: ClassVar[str] = "p2"
@@ -59,6 +65,8 @@ class P2:
 
 @dataclass(frozen=True)
 class TruncatedSnr:
+    """max(a, b): SNR, at least 1."""
+
     kind: ClassVar[str] = "truncated_snr"
 
     def __call__(self, a: Any, b: Any) -> Any:
@@ -67,6 +75,8 @@ class TruncatedSnr:
 
 @dataclass(frozen=True)
 class Edm:
+    """a + b / sigma_data^2: 1 on the output of EDM's network."""
+
     sigma_data: float
     kind: ClassVar[str] = "edm"
 
@@ -76,6 +86,8 @@ class Edm:
 
 @dataclass(frozen=True)
 class Sigmoid:
+    """1 / (1 / a + exp(-bias) / b): a sigmoid of log SNR on the error of eps."""
+
     bias: float
     kind: ClassVar[str] = "sigmoid"
 
@@ -84,6 +96,7 @@ class Sigmoid:
 
 
 def one(like: Any) -> Any:
+    """1 like `like`, a number or an array."""
     return 1.0 if is_number(like) else namespace(like).ones_like(like)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import library, require_floating
+from .._arrays import require_floating
 
 
 def is_integer(value: Any) -> bool:
@@ -36,24 +36,3 @@ def require_like(like: Any) -> None:
     require_floating("like", like)
     if any(n is None or n != n for n in like.shape):  # nan in Dask, None in the standard
         raise ValueError(f"like must have a known shape, got {tuple(like.shape)}")
-
-
-def is_traced(x: Any) -> bool:
-    """Whether array `x` stands for values that are not there yet, in a JAX transformation."""
-    if library(x) != "jax":
-        return False
-    import jax
-
-    return isinstance(x, jax.core.Tracer)
-
-
-def on_host(x: Any) -> bool:
-    """Whether array `x` lies in the host's memory now, neither on an accelerator nor traced."""
-    name = library(x)
-    if name == "torch":
-        import torch
-
-        return x.device.type == "cpu" and not torch.compiler.is_compiling()
-    if name == "jax":
-        return not is_traced(x) and bool(x.device.platform == "cpu")
-    return name in ("numpy", "array_api_strict")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import constant, is_array, is_chunked, library, namespace
-from ._checks import is_traced, require_like, require_step
+from .._arrays import constant, is_array, is_chunked, is_traced, library, namespace
+from ._checks import require_like, require_step
 
 
 def adapter(rng: Any) -> Callable[[Any, Any, int], Any] | None:

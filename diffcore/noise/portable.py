@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arrays import constant, is_array, is_chunked, namespace, placement
-from ._checks import on_host, require_like, require_seed, require_step
+from .._arrays import constant, is_array, is_chunked, namespace, on_host, placement
+from ._checks import require_like, require_seed, require_step
 from .threefry import NORMALS, Pair, derive, on_numpy, signed, threefry
 
 TABLE: npt.NDArray[np.float32] = np.load(Path(__file__).with_name("normal.npy"))
@@ -48,8 +48,8 @@ def portable(seed: int) -> "Portable":
 
     seed: 0 to 2^63 - 1. The noise's `like` has any floating dtype, less than 2^31 rows and less
     than 2^31 elements a row; the values are float32, cast to its dtype (float64 holds the float32
-    values). Its `step` is 0 to 2^31 - 1, or an integer array of shape () in like's library, such as
-    the traced step of a `jax.lax.scan`, whose value nobody checks.
+    values). Its `step` is 0 to 2^31 - 1, or, but for Dask, an integer array of shape () in like's
+    library, such as the traced step of a `jax.lax.scan`, whose value nobody checks.
 
     Arrays of NumPy, array-api-strict and, on a CPU and outside of a compiler, PyTorch and JAX are
     filled by NumPy, a block at a time; Dask arrays a chunk at a time, in like's chunks; all others
@@ -119,6 +119,8 @@ def _native(like: Any, key: Pair) -> Any:
 def _traced_key(seed: int, step: Any, like: Any) -> Pair:
     """The key of a step that is an array: `derive`, by like's library."""
     xp = namespace(like)
+    if is_chunked(like):
+        raise TypeError(f"step must be an int where like is a Dask array, got {step}")
     if step.shape != () or namespace(step) is not xp or not xp.isdtype(step.dtype, "integral"):
         raise TypeError(f"step must be an int or an integer array () of like's library, got {step}")
     first = xp.reshape(xp.astype(step, xp.int32), (1,))

@@ -21,12 +21,13 @@ from .._optional import optional
 from . import grids, state
 from .draws import Draws, held_out_batches
 from .images import Images
+from .meter import Meter
 from .rates import ema_decay, ema_has_caught_up, learning_rate
 from .recipe import Recipe
 from .record import Record
 from .run_folder import RunFolder
 from .state import Diverged, Saved
-from .stepper import Stepper, Task, Update, Weights
+from .stepper import Stepper, Task, Weights
 from .stopping import Stopping
 
 NEVER = -1
@@ -114,14 +115,11 @@ class _Loop:
             flips=task.recipe.data.flips,
         )
         self.step, self.seconds, self.saved_at = 0, 0.0, NEVER
-        self.pending = np.empty((0, len(Update._fields)))
+        self.meter = Meter(None if saved is None else saved.pending)
         if saved is not None:
             stepper.load_state(saved.stepper, saved.step)
-            self.step, self.seconds, self.pending = saved.step, saved.seconds, saved.pending
-            self.saved_at = saved.step
-        self.updates: list[Update] = []
-        self.busy, self.timed = 0.0, 0
-        self.begun = self.mark = time.perf_counter()
+            self.step, self.seconds, self.saved_at = saved.step, saved.seconds, saved.step
+        self.begun = time.perf_counter()
 
     def run(self, progress: bool) -> Outcome:
         """Train to the last update, or until a signal comes."""
@@ -129,9 +127,9 @@ class _Loop:
             if self.saved_at == NEVER:
                 self.record.write(0, self._held_out_row() if self.evaluation.loss_every else {})
                 self._save()
-            elif self._due(self.evaluation.samples_every) and self.step:
-                self._draw()  # unless the run was stopped after it
-            self.mark = time.perf_counter()
+            else:
+                self._catch_up()
+            self.meter.start()
             while self.step < self.training.steps and not self._asked():
                 self._update()
                 bar.update()
@@ -147,10 +145,16 @@ class _Loop:
             metrics=self.record.latest,
         )
 
+    def _catch_up(self) -> None:
+        """What a run that ended between the state and the rest has left undone."""
+        state.publish(self.run_folder, self.task, self.stepper, self.step, self.images.classes)
+        if self.step and self._due(self.evaluation.samples_every):
+            self._draw()
+
     def _update(self) -> None:
         t, k = self.training, self.step
         rate = learning_rate(k, t.lr, t.warmup, t.steps, t.decay)
-        self.updates.append(self.stepper.step(self.draws.at(k), rate, ema_decay(k, t.ema)))
+        self.meter.add(self.stepper.step(self.draws.at(k), rate, ema_decay(k, t.ema)))
         self.step += 1
 
     def _after(self, bar: Any) -> None:
@@ -164,54 +168,40 @@ class _Loop:
         row = self._training_row() if log else {}
         self.record.write(self.step, row | (self._held_out_row() if measure else {}))
         if log:
-            bar.set_postfix(
-                {"loss": f"{row['loss']:.4f}", "images/s": f"{row['images_per_second']:.0f}"}
-            )
+            speed = f"{row['images_per_second']:.0f}"
+            bar.set_postfix({"loss": f"{row['loss']:.4f}", "images/s": speed}, refresh=False)
         if samples:
             self._draw()
         if save:
             self._save()
-        self.mark = time.perf_counter()
+        self.meter.start()
 
     def _due(self, every: int) -> bool:
         return bool(every) and (self.step % every == 0 or self.step == self.training.steps)
 
     def _settle(self) -> None:
         """Wait for the device, and hold the losses to be finite."""
-        first = self.step - len(self.updates)
-        values = self.stepper.numbers(self.updates)
-        self.busy += time.perf_counter() - self.mark
-        self.timed += len(self.updates)
-        self.updates = []
-        bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(bad):
-            loss, norm = values[bad[0]]
+        if bad := self.meter.settle(self.stepper):
+            ago, (loss, norm) = bad
             raise Diverged(
                 f"the loss is {loss:g} and its gradient's norm {norm:g} at update "
-                f"{first + int(bad[0]) + 1}; {self.run_folder.state} still holds the state of "
-                f"update {self.saved_at}. A smaller training.lr or training.clip may help"
+                f"{self.step - ago}; {self.run_folder.state} still holds the state of update "
+                f"{self.saved_at}. A smaller training.lr or training.clip may help"
             )
-        self.pending = np.concatenate([self.pending, values])
 
     def _training_row(self) -> dict[str, float]:
         t = self.training
-        loss, norm = self.pending.mean(axis=0)
-        speed = t.batch * self.timed / self.busy if self.busy else 0.0
-        self.pending, self.busy, self.timed = self.pending[:0], 0.0, 0
-        return {
-            "loss": float(loss),
-            "gradient_norm": float(norm),
+        return self.meter.row(t.batch) | {
             "learning_rate": learning_rate(self.step - 1, t.lr, t.warmup, t.steps, t.decay),
             "epoch": self.step * t.batch / len(self.images),
-            "images_per_second": speed,
             "seconds": self._elapsed(),
         }
 
     def _held_out_row(self) -> dict[str, float]:
-        return {
-            "held_out_loss": self._held_out_loss("ema"),
-            "held_out_loss_raw": self._held_out_loss("raw"),
-        }
+        averaged = self._held_out_loss("ema")
+        # Before the first update the two are one.
+        raw = self._held_out_loss("raw") if self.step else averaged
+        return {"held_out_loss": averaged, "held_out_loss_raw": raw}
 
     def _held_out_loss(self, weights: Weights) -> float:
         count = self.evaluation.loss_images
@@ -236,7 +226,7 @@ class _Loop:
         saved = Saved(
             step=self.step,
             seconds=self._elapsed(),
-            pending=self.pending,
+            pending=self.meter.pending,
             stepper=self.stepper.state(),
         )
         state.save(self.run_folder, self.task.recipe, self.digest, saved)

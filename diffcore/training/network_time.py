@@ -10,6 +10,8 @@ The sinusoid of the UNet has periods from 2 pi to 2 pi 10^4, so that times shoul
 
 from typing import Any
 
+import numpy as np
+
 from .._arrays import constant, gather, namespace
 from ..denoisers import Threshold, denoiser
 from ..plan import Denoise
@@ -46,7 +48,7 @@ def inputs(
 
 def is_respaced(schedule: DiscreteSchedule) -> bool:
     """Whether the schedule counts its times otherwise than the one it was made from."""
-    return bool((schedule.origin != range(schedule.T + 1)).any())
+    return bool((schedule.origin != np.arange(schedule.T + 1)).any())
 
 
 def as_denoiser(

@@ -7,10 +7,11 @@ with L the weighted L_simple, L_mu or L_hybrid of `diffcore.losses`, as the reci
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..denoisers import Network
-from ..losses import hybrid, posterior_mean_kl, simple
+from ..losses import Weighting, hybrid, posterior_mean_kl, simple
 from ..process import q_sample
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Tables
 from .network_time import inputs
@@ -23,6 +24,11 @@ class Objective:
 
     task: Task
     stop_gradient: Callable[[Any], Any]
+
+    @cached_property
+    def weighting(self) -> Weighting:
+        """The weighting of the squared error."""
+        return self.task.recipe.make_weighting()
 
     def tables(self, like: Any) -> Tables | ContinuousSchedule:
         """The schedule beside the floating array `like`: to be made once, and passed back."""
@@ -43,9 +49,8 @@ class Objective:
             return posterior_mean_kl(
                 tables, predicts, output, x_0, x_t, t, variance=recipe.loss.variance
             )
-        weighting = recipe.make_weighting()
         if recipe.loss.objective == "simple":
-            return simple(tables, predicts, output, x_0, t, eps, weighting)
+            return simple(tables, predicts, output, x_0, t, eps, self.weighting)
         return hybrid(
             tables,
             predicts,
@@ -54,6 +59,6 @@ class Objective:
             t,
             eps,
             stop_gradient=self.stop_gradient,
-            weighting=weighting,
+            weighting=self.weighting,
             vlb_weight=recipe.loss.vlb_weight,
         )

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import tiny
-from diffcore_torch import training
-from diffcore_torch.stepper import TorchStepper
 
 from diffcore.training.recipe import Recipe
 from diffcore.training.run_folder import RunFolder
+from diffcore_torch import training
+from diffcore_torch.stepper import TorchStepper
 
 PRELOADED = ["diffcore_torch.training", "safetensors.numpy", "tomli_w", "torch._dynamo", "tqdm"]
 PAUSE = 0.02

@@ -12,24 +12,16 @@ import killable
 import numpy as np
 import pytest
 import tiny
-from diffcore_torch import training
-from diffcore_torch.stepper import TorchStepper
 
 from diffcore import checkpoint
 from diffcore.training import state
 from diffcore.training.loop import WALL_CLOCK
-from diffcore.training.recipe import Recipe
-from diffcore.training.run_folder import RunFolder
+from diffcore_torch.stepper import TorchStepper
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_images(tmp_path_factory.mktemp("data") / "images.npz")
-
-
-def run(recipe: Recipe, path: Path, *, resume: bool = False) -> Any:
-    with (RunFolder.resume if resume else RunFolder.create)(path) as folder:
-        return training.fit(recipe, folder, resume=resume, device="cpu", progress=False)
 
 
 def left_by(path: Path) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
@@ -63,7 +55,7 @@ def stopping_at(monkeypatch: pytest.MonkeyPatch, moments: list[int], number: int
 @pytest.fixture(scope="module")
 def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "whole"
-    run(killable.recipe(source), path)
+    tiny.run(killable.recipe(source), path)
     return path
 
 
@@ -80,7 +72,7 @@ def test_a_run_stopped_between_any_updates_goes_on_to_the_bit(
     stopping_at(monkeypatch, list(moments), number)
     path = tmp_path / "run"
     for calls, moment in enumerate(moments):
-        outcome = run(recipe, path, resume=calls > 0)
+        outcome = tiny.run(recipe, path, resume=calls > 0)
         assert outcome.step == moment + 1
         assert outcome.stopped == (None if moment == 39 else number)
         assert checkpoint.read_metadata(path / "state.safetensors")["step"] == moment + 1
@@ -110,7 +102,7 @@ def test_each_part_of_the_state_is_needed(
     recipe = killable.recipe(source)
     stopping_at(monkeypatch, [21], signal.SIGINT)
     path = tmp_path / "run"
-    run(recipe, path)
+    tiny.run(recipe, path)
     load_state = TorchStepper.load_state
 
     def forgetful(self: TorchStepper, saved: Any, step: int) -> None:
@@ -124,7 +116,7 @@ def test_each_part_of_the_state_is_needed(
         assert tensors[state.PENDING].shape == (2, 2)
         tensors[state.PENDING] = tensors[state.PENDING][:1]
         checkpoint.write(path / "state.safetensors", tensors, content)
-    run(recipe, path, resume=True)
+    tiny.run(recipe, path, resume=True)
     assert not same(path, whole)
 
 
@@ -148,52 +140,68 @@ def test_a_run_killed_anywhere_goes_on_to_the_bit(
         process.join(60)
         # What SIGKILL leaves is for the next process; the other two are obeyed in good order.
         assert process.exitcode in (-signal.SIGKILL if number == signal.SIGKILL else 0, 0)
-    outcome = run(killable.recipe(source), path, resume=True)
+    outcome = tiny.run(killable.recipe(source), path, resume=True)
     assert outcome.step == 40
     assert same(path, whole), (writes, pauses)
     assert not [file for file in path.rglob("*") if file.name.endswith(".draft")]
 
 
+def test_a_checkpoint_that_a_killed_run_did_not_write_is_written(
+    source: Path, tmp_path: Path
+) -> None:
+    path, recipe = tmp_path / "run", tiny.recipe(source, training={"steps": 10})
+    tiny.run(tiny.recipe(source, training={"steps": 5}), path)
+    old = (path / "checkpoint.safetensors").read_bytes()
+    tiny.run(recipe, path, resume=True)
+    new = (path / "checkpoint.safetensors").read_bytes()
+    for left in (old, None):
+        (path / "checkpoint.safetensors").unlink()
+        if left is not None:
+            (path / "checkpoint.safetensors").write_bytes(left)
+        tiny.run(recipe, path, resume=True)
+        assert (path / "checkpoint.safetensors").read_bytes() == new != old
+
+
 def test_a_finished_run_goes_on_with_more_steps(source: Path, tmp_path: Path) -> None:
     path, straight = tmp_path / "run", tmp_path / "straight"
-    run(tiny.recipe(source, training={"steps": 10}), path)
+    tiny.run(tiny.recipe(source, training={"steps": 10}), path)
     before = left_by(path)
-    assert run(tiny.recipe(source, training={"steps": 10}), path, resume=True).step == 10
+    assert tiny.run(tiny.recipe(source, training={"steps": 10}), path, resume=True).step == 10
     assert left_by(path) == before
     longer = tiny.recipe(source, training={"steps": 25})
-    assert run(longer, path, resume=True).step == 25
-    run(longer, straight)
+    assert tiny.run(longer, path, resume=True).step == 25
+    tiny.run(longer, straight)
     # The first end logged what the straight run logs later, so that the lines of the log differ.
     arrays, expected = left_by(path)[0], left_by(straight)[0]
     assert arrays == expected
     with pytest.raises(ValueError, match=r"training\.steps must be at least the 25 updates"):
-        run(tiny.recipe(source, training={"steps": 20}), path, resume=True)
+        tiny.run(tiny.recipe(source, training={"steps": 20}), path, resume=True)
 
 
 def test_another_recipe_is_refused_by_its_keys(source: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
-    run(tiny.recipe(source, training={"steps": 5}), path)
+    tiny.run(tiny.recipe(source, training={"steps": 5}), path)
     other = tiny.recipe(source, training={"steps": 5, "lr": 2e-3}, unet={"width": 16})
     with pytest.raises(ValueError, match="another recipe") as caught:
-        run(other, path, resume=True)
+        tiny.run(other, path, resume=True)
     assert "training.lr was 0.001, is 0.002" in str(caught.value)
     assert "unet.width was 8, is 16" in str(caught.value)
     assert "steps was" not in str(caught.value)
     schedule = tiny.recipe(source, training={"steps": 5}, schedule={"kind": "linear", "T": 20})
     with pytest.raises(ValueError, match=r"schedule\.beta_end was not set, is 0\.02"):
-        run(schedule, path, resume=True)
+        tiny.run(schedule, path, resume=True)
     # How often to log, measure and save may change.
     free = tiny.recipe(source, training={"steps": 8}, evaluation={"log_every": 2})
-    assert run(free, path, resume=True).step == 8
+    assert tiny.run(free, path, resume=True).step == 8
 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     source, path = tiny.write_images(tmp_path / "images.npz"), tmp_path / "run"
     recipe = tiny.recipe(source, training={"steps": 5})
-    run(recipe, path)
+    tiny.run(recipe, path)
     with np.load(source) as archive:
         images, labels = archive["images"], archive["labels"]
     images[3, 2, 1] ^= 1
     np.savez(source, images=images, labels=labels)
     with pytest.raises(ValueError, match=r"other images; .*images\.npz has changed"):
-        run(recipe, path, resume=True)
+        tiny.run(recipe, path, resume=True)

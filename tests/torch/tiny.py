@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from diffcore_torch.stepper import TorchStepper
 
+import torch
+from diffcore.training.draws import Draws
 from diffcore.training.images import Images
+from diffcore.training.loop import Outcome
 from diffcore.training.recipe import Recipe
+from diffcore.training.run_folder import RunFolder
 from diffcore.training.sections import Data, Evaluation, Loss, Training
 from diffcore.training.stepper import Task
+from diffcore_torch import training
+from diffcore_torch.stepper import TorchStepper
 
 UNET = {
     "width": 8,
@@ -68,3 +72,17 @@ def task(made: Recipe, images: Images) -> Task:
 
 def stepper(made: Recipe, images: Images) -> TorchStepper:
     return TorchStepper(task(made, images), torch.device("cpu"))
+
+
+def draws(made: Recipe, images: Images) -> Draws:
+    return Draws(
+        images=images,
+        schedule=made.make_schedule(),
+        seed=made.seed,
+        batch=made.training.batch,
+    )
+
+
+def run(made: Recipe, path: Path, *, resume: bool = False) -> Outcome:
+    with (RunFolder.resume if resume else RunFolder.create)(path) as folder:
+        return training.fit(made, folder, resume=resume, device="cpu", progress=False)
