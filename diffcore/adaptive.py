@@ -1,6 +1,6 @@
 """DPM-Solver with adaptive steps: the one sampler that is no plan, since its steps answer to x.
 
-    E = max over samples of rms((high - low) / max(atol, rtol max(|low|, |x_t|)))
+    E = max over samples of rms((high - low) / max(atol, rtol max(|low|, |low before|)))
     factor = limit(E_k^-b1 E_{k-1}^-b2 E_{k-2}^-b3),    accept where factor >= accept_safety
 
 Two solutions, of orders p - 1 and p, share their calls of the denoiser. Their difference E decides
@@ -16,7 +16,7 @@ end: the last step, from noise level n_last = sigma / alpha, takes the denoised 
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Generic
+from typing import Generic
 
 from ._arrays import A, linear_combination, mean_per_sample, namespace, require_floating
 from ._step_control import StepControl
@@ -80,7 +80,8 @@ def dpm_adaptive(
     """Solve the flow from `x` at t_start to t_end, either way, within rtol and atol a step.
 
     x: floating array (batch, ...), whose library, dtype and device are kept; all samples take the
-    same steps, which the hardest one sets. order: 2 or 3, that many calls a step, one less where
+    same steps, which the hardest one sets. Each step's E is read on the host, so a lazy library
+    computes there. order: 2 or 3, that many calls a step, one less where
     the step before was rejected. h_init: the first step in lambda, at alpha = 0 in rho. eta > 0,
     towards data only: each accepted step goes down too far and is noised back up, as in
     `samplers.euler_ancestral`, by `noise(x, k)` in the k-th, k from 1; the first step from
@@ -118,7 +119,7 @@ def dpm_adaptive(
     if schedule(t).alpha == 0.0 and goal < t:
         x, t = _open(run, x, t, goal, StepControl(h_init, gains, 2.0, accept_safety))
     control = StepControl(-h_init if up else h_init, gains, 1.5 if eta else order, accept_safety)
-    m: Any = None
+    before, m = x, None
     while t > goal if not up else t < goal:
         s = run.time_after(t, control.h, goal)
         control.h = 0.5 * schedule.log_snr_gap(s, t)
@@ -129,8 +130,8 @@ def dpm_adaptive(
             down = min(schedule.time_at(log_snr), s)
         m = run(x, t) if m is None else m
         low, high = _pair(run, x, t, down, m, order)
-        if run.attempt(control, t, s, low, high, x):
-            x, t, m = high, s, None
+        if run.attempt(control, t, s, low, high, before):
+            x, t, before, m = high, s, low, None
             if down < s and noise is not None:
                 scale, variance = transition(schedule, down, s)
                 fresh = noise(x, sum(attempt.accepted for attempt in run.attempts))
@@ -183,12 +184,12 @@ class _Run:
             raise FloatingPointError(f"the step vanished at time {t}: raise rtol or atol")
         return s
 
-    def attempt(self, control: StepControl, t: float, s: float, low: A, high: A, x: A) -> bool:
-        """Measure the step from x at t to s, write it down; whether it is accepted."""
+    def attempt(self, control: StepControl, t: float, s: float, low: A, high: A, before: A) -> bool:
+        """Measure the step from t to s and write it down; whether it is accepted."""
         if len(self.attempts) >= self.max_attempts:
             raise FloatingPointError(f"max_attempts = {self.max_attempts} reached at time {t}")
-        xp = namespace(x)
-        scale = self.rtol * xp.maximum(xp.abs(low), xp.abs(x))
+        xp = namespace(low)
+        scale = self.rtol * xp.maximum(xp.abs(low), xp.abs(before))
         scaled = (high - low) / xp.clip(scale, self.atol, None)
         error = math.sqrt(float(xp.max(mean_per_sample(scaled * scaled))))
         if math.isnan(error):

@@ -97,6 +97,58 @@ def test_the_controller_is_k_diffusions():
     assert False in outcomes
 
 
+def published(denoise, x, first, last, order, tolerance):
+    """DPM-Solver-12 and -23 on EDM, t = sigma = exp(-lambda), with k-diffusion's I controller."""
+    level, end, h = -math.log(first), -math.log(last), 0.05
+    x_prev, accepted, rejected = x, [], 0
+
+    def eps(x, at):
+        return (x - denoise(x, math.exp(-at))) / math.exp(-at)
+
+    while level < end - 1e-5:
+        to = min(end, level + h)
+        step, sigma = to - level, math.exp(-to)
+        e = eps(x, level)
+        r_1 = 0.5 if order == 2 else 1 / 3
+        u = x - math.exp(-level - r_1 * step) * math.expm1(r_1 * step) * e
+        e_1 = eps(u, level + r_1 * step)
+        one = x - sigma * math.expm1(step) * e
+        two = one - sigma / (2 * r_1) * math.expm1(step) * (e_1 - e)
+        low, high = one, two
+        if order == 3:
+            r_2 = 2 / 3
+            at, phi = level + r_2 * step, math.expm1(r_2 * step)
+            u = x - math.exp(-at) * phi * e
+            u = u - math.exp(-at) * (r_2 / r_1) * (phi / (r_2 * step) - 1) * (e_1 - e)
+            bend = sigma / r_2 * (math.expm1(step) / step - 1)
+            low, high = two, one - bend * (eps(u, at) - e)
+        delta = np.maximum(tolerance, tolerance * np.maximum(abs(low), abs(x_prev)))
+        error = np.linalg.norm((low - high) / delta) / math.sqrt(x.size)
+        factor = 1 + math.atan((1 / (error + 1e-8)) ** (1 / order) - 1)
+        if factor >= 0.81:
+            x_prev, x, level = low, high, to
+            accepted.append(sigma)
+        else:
+            rejected += 1
+        h *= factor
+    return x, accepted, rejected
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_on_edm_it_is_the_published_algorithm(order):
+    """For one sample, of which the largest error is the mean one."""
+    schedule, first, last = CASES["edm"]
+    denoise = oracles.gaussian(schedule, MEAN, VARIANCE)
+    x = started(schedule, first, 1)
+    got = dpm_adaptive(schedule, denoise, x, first, last, order=order, rtol=1e-3, atol=1e-3)
+    state, times, rejected = published(denoise, x, first, last, order, 1e-3)
+    assert (got.accepted, got.rejected) == (len(times), rejected)
+    assert rejected > 0
+    # E is a small difference, which hands its rounding on to the next step's width.
+    assert [a.s for a in got.attempts if a.accepted] == pytest.approx(times, rel=1e-9)
+    np.testing.assert_allclose(got.x, state, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("case", ["vp", "flow, whole"])
 def test_the_books_are_kept(case, order):

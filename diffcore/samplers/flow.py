@@ -6,7 +6,8 @@
 Karras et al. 2022.) The velocity is finite at alpha = 0 too. Where alpha and sigma are straight
 lines in t (`flow`, `edm`) Euler's step is DDIM's. Everywhere else it is not, and it does not keep
 the mean of a point mass but for its order: DDIM solves the straight part exactly on every schedule.
-On `edm`, where t = sigma / alpha, Heun's is `heun`'s too.
+On `edm`, where t = sigma / alpha, Heun's is `heun`'s too. A shifted flow is straight in its shifted
+time, not in t: to step along that, shift the times of a plain flow instead.
 
 A step to sigma = 0 takes the denoised x_0, which on straight schedules is Euler's step.
 """

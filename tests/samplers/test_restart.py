@@ -83,7 +83,7 @@ def test_noise_of_the_wrong_variance_is_rejected():
 
 
 def test_restarts_contract_the_error_that_came_before():
-    """A start that is off is forgotten, the more the oftener (Xu et al., theorem 1)."""
+    """A start that is off is forgotten, the more the oftener."""
     schedule = SCHEDULES["edm"][0]
     main = (20.0, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # One long first step makes the error.
     made = [
