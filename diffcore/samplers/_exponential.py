@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.polynomial.polynomial import polyfromroots
 
 
 def weights(h: float, nodes: Sequence[float], rate: float) -> list[float]:
@@ -21,12 +22,19 @@ def weights(h: float, nodes: Sequence[float], rate: float) -> list[float]:
     K(tau) = exp(rate (tau - h)) for rate > 0, which looks back from the end, and exp(rate tau) for
     rate < 0. nodes: distinct times tau, in h's unit; h > 0, finite.
     """
-    integrals = moments(h, len(nodes), rate)
+    return weigh([node / h for node in nodes], moments(h, len(nodes), rate))
+
+
+def weigh(nodes: Sequence[float], powers: Sequence[float]) -> list[float]:
+    """What a linear functional makes of each l_j through `nodes`, from what it makes of powers.
+
+    powers: its values at 1, u, u^2, ..., one for each node.
+    """
     result = []
     for j, node in enumerate(nodes):
-        others = np.array([n for i, n in enumerate(nodes) if i != j]) / h
-        rising = np.poly(others)[::-1] / np.prod(node / h - others)
-        result.append(math.fsum(c * i for c, i in zip(rising.tolist(), integrals, strict=True)))
+        others = np.array([n for i, n in enumerate(nodes) if i != j])
+        rising = polyfromroots(others) / np.prod(node - others)
+        result.append(math.fsum(c * p for c, p in zip(rising.tolist(), powers, strict=True)))
     return result
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..schedules import Schedule
-from ._exponential import weights
+from ._exponential import weigh, weights
 
 Integrals = Callable[[Schedule, float, float, Sequence[float]], list[float]]
 
@@ -44,14 +44,8 @@ def in_time(schedule: Schedule, t: float, s: float, times: Sequence[float]) -> l
 
     whole = q(1.0)
     moments = [whole - rest(k) for k in range(len(times))]
-    nodes = [(u - t) / (s - t) for u in times]
     n = noise_level(schedule, t)
-    result = []
-    for j, node in enumerate(nodes):
-        others = np.array([v for i, v in enumerate(nodes) if i != j])
-        rising = np.poly(others)[::-1] / np.prod(node - others)
-        result.append(n * math.fsum(c * m for c, m in zip(rising.tolist(), moments, strict=True)))
-    return result
+    return [n * w for w in weigh([(u - t) / (s - t) for u in times], moments)]
 
 
 def noise_level(schedule: Schedule, t: float) -> float:

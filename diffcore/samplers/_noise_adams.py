@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import checked
 from ._integrals import Integrals
@@ -20,14 +19,14 @@ def noise_adams(
     integrals: Integrals,
     start: Start,
     lower_order_end: bool,
-) -> Plan:
-    """The plan, without name and parameters, whose steps weigh the last values by `integrals`.
+) -> Trace:
+    """Run the method whose steps weigh the last values by `integrals`.
 
     A method of order p looks back at p - 1 earlier values, its first steps, which may be of order
     p - 1, at p - 2. start: "singlestep" takes the steps that know fewer by the Runge-Kutta method
     of order p - 1, which keeps the order; "lower" takes them at the order that they know, so that
     the first is DDIM's and the order no more than 2. lower_order_end lets the order fall to 1 over
-    the last steps, to the same effect. The plan's order is what these leave.
+    the last steps, to the same effect; `reached` is the order that these leave.
     """
     require_start(start)
     grid = checked(schedule, times)
@@ -44,12 +43,14 @@ def noise_adams(
         if start == "singlestep" and len(points) < wanted - 1:
             runge_kutta(trace, newest, s, wanted - 1)
             continue
-        corrections = []
-        if len(points) > 1:
-            shares = integrals(schedule, newest.time, s, [p.time for p in points])
-            corrections = [(w, p.eps) for w, p in zip(shares, points, strict=True)]
-        along(trace, newest, s, corrections)
-    return trace.plan("", min(order, 2) if start == "lower" or lower_order_end else order)
+        shares = integrals(schedule, newest.time, s, [p.time for p in points])
+        along(trace, newest, s, [(w, p.eps) for w, p in zip(shares, points, strict=True)])
+    return trace
+
+
+def reached(order: int, start: Start, lower_order_end: bool) -> int:
+    """The order of such a method."""
+    return min(order, 2) if start == "lower" or lower_order_end else order
 
 
 def require_order(order: int, most: int) -> None:

@@ -66,7 +66,7 @@ class Trace:
 
     def eps(self, x_0: Combination) -> Combination:
         """The noise in the current state that belongs to `x_0`: (x - alpha x_0) / sigma."""
-        alpha, sigma = self.level
+        alpha, sigma = map(float, self.level)
         return (1.0 / sigma) * (self.x - alpha * x_0)
 
     def move(self, time: float, state: Combination, z: float | LogRange = 0.0) -> None:
@@ -88,8 +88,8 @@ class Trace:
         share = -math.expm1(-0.5 * self.schedule.log_snr_gap(time, self.time))
         self.move(time, keep * self.x + (alpha * share) * x_0)
 
-    def plan(self, name: str, order: int | None = None, **parameters: Any) -> Plan:
-        """What was done, as a plan."""
+    def plan(self, name: str, order: int | None = None, /, **parameters: Any) -> Plan:
+        """What was done, as a plan of that name and order."""
         assert not self._called
         return Plan(name, tuple(self._stages), order=order, parameters=parameters)
 

@@ -36,7 +36,7 @@ def euler_ancestral(
     for s in grid[1:]:
         _first_order(trace, s, trace.denoise(), eta, s_noise)
     order = 1 if eta == 0.0 else None
-    return trace.plan("euler_ancestral", order=order, eta=eta, s_noise=s_noise)
+    return trace.plan("euler_ancestral", order, eta=eta, s_noise=s_noise)
 
 
 def dpm2_ancestral(
@@ -68,7 +68,7 @@ def dpm2_ancestral(
         state = (alpha / schedule(t).alpha) * x + rise * slope
         trace.move(s, state, z=s_noise * sigma * _up(fall))
     order = 2 if eta == 0.0 else None
-    return trace.plan("dpm2_ancestral", order=order, eta=eta, s_noise=s_noise)
+    return trace.plan("dpm2_ancestral", order, eta=eta, s_noise=s_noise)
 
 
 def _checked(

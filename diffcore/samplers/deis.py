@@ -7,13 +7,12 @@ log rho, which is minus the half log SNR.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._integrals import Integrals, in_half_log_snr, in_noise_level, in_time
-from ._noise_adams import Start, noise_adams, require_order
+from ._noise_adams import Start, noise_adams, reached, require_order
 
 Variable = Literal["t", "rho", "log_rho"]
 
@@ -50,11 +49,12 @@ def deis(
             "variable must be 'rho' or 'log_rho' on a discrete schedule, which has no levels "
             "between its times, got 't'"
         )
-    plan = noise_adams(schedule, times, order, _INTEGRALS[variable], start, lower_order_end)
-    parameters = {
-        "order": order,
-        "variable": variable,
-        "start": start,
-        "lower_order_end": lower_order_end,
-    }
-    return replace(plan, name="deis", parameters=parameters)
+    trace = noise_adams(schedule, times, order, _INTEGRALS[variable], start, lower_order_end)
+    return trace.plan(
+        "deis",
+        reached(order, start, lower_order_end),
+        order=order,
+        variable=variable,
+        start=start,
+        lower_order_end=lower_order_end,
+    )

@@ -9,7 +9,6 @@ of p calls inside the step (singlestep, section 3.2), or of the last p calls (mu
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from ..schedules import Schedule
 from ._exponential import moments
 from ._grid import checked
 from ._integrals import half_gap, in_half_log_snr, noise_level
-from ._noise_adams import Start, noise_adams, require_order, require_start
+from ._noise_adams import Start, noise_adams, reached, require_order, require_start
 from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, interior, runge_kutta
 from ._trace import Trace
 
@@ -61,21 +60,22 @@ def dpm_solver(
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
     if variant == "singlestep":
         shares = _shares(order, r1, r2)
-        plan = _singlestep(schedule, times, order, shares, formula, lower_order_end)
+        trace = _singlestep(schedule, times, order, shares, formula, lower_order_end)
+        # One step of DDIM's, whose error is h^2, allows order 2.
+        low = lower_order_end or (formula == "published" and abs(shares[1] - 2.0 / 3.0) > 1e-6)
         parameters |= dict(zip(("r1", "r2"), shares[: order - 1], strict=False))
     elif variant == "multistep":
         for name, r in (("r1", r1), ("r2", r2)):
             if r is not None:
                 raise ValueError(f"{name} must be None for variant='multistep', got {r}")
         integrals = in_half_log_snr if formula == "exact" else _published
-        plan = noise_adams(schedule, times, order, integrals, start, lower_order_end)
-        if formula == "published":
-            plan = replace(plan, order=min(order, 2))
+        trace = noise_adams(schedule, times, order, integrals, start, lower_order_end)
+        low = formula == "published" or reached(order, start, lower_order_end) < order
         parameters["start"] = start
     else:
         raise ValueError(f"variant must be 'singlestep' or 'multistep', got {variant!r}")
     parameters["lower_order_end"] = lower_order_end
-    return replace(plan, name="dpm_solver", parameters=parameters)
+    return trace.plan("dpm_solver", min(order, 2) if low else order, **parameters)
 
 
 def _singlestep(
@@ -85,7 +85,7 @@ def _singlestep(
     r: tuple[float, float],
     formula: Formula,
     lower_order_end: bool,
-) -> Plan:
+) -> Trace:
     grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     for k, (t, s) in enumerate(pairwise(grid)):
@@ -95,9 +95,7 @@ def _singlestep(
             continue
         wanted = min(order, len(grid) - 1 - k) if lower_order_end else order
         runge_kutta(trace, start, s, wanted, r if wanted == order else None, formula)
-    # One step of DDIM's, whose error is h^2, allows order 2.
-    low = lower_order_end or (formula == "published" and abs(r[1] - 2.0 / 3.0) > 1e-6)
-    return trace.plan("", min(order, 2) if low else order)
+    return trace
 
 
 def _published(schedule: Schedule, t: float, s: float, times: Sequence[float]) -> list[float]:

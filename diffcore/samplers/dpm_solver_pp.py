@@ -13,7 +13,6 @@ step (singlestep, algorithm 1). Two formulas:
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -70,7 +69,7 @@ def dpm_solver_pp(
     else:
         raise ValueError(f"variant must be 'multistep' or 'singlestep', got {variant!r}")
     parameters["lower_order_end"] = lower_order_end
-    return replace(trace.plan("dpm_solver_pp", reached), parameters=parameters)
+    return trace.plan("dpm_solver_pp", reached, **parameters)
 
 
 def dpm_solver_pp_sde(
@@ -97,8 +96,9 @@ def dpm_solver_pp_sde(
         tau=1.0,
         lower_order_end=lower_order_end,
     )
-    parameters = {"order": order, "formula": formula, "lower_order_end": lower_order_end}
-    return replace(trace.plan("dpm_solver_pp_sde"), parameters=parameters)
+    return trace.plan(
+        "dpm_solver_pp_sde", None, order=order, formula=formula, lower_order_end=lower_order_end
+    )
 
 
 def published(h: float, nodes: Sequence[float], rate: float) -> list[float]:

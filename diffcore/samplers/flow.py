@@ -30,7 +30,7 @@ def flow_euler(schedule: Schedule, times: Sequence[float]) -> Plan:
             trace.ddim(s, m)
         else:
             trace.move(s, trace.x + (s - trace.time) * _velocity(trace, m))
-    return trace.plan("flow_euler", order=1)
+    return trace.plan("flow_euler", 1)
 
 
 def flow_heun(schedule: Schedule, times: Sequence[float]) -> Plan:
@@ -48,7 +48,7 @@ def flow_heun(schedule: Schedule, times: Sequence[float]) -> Plan:
         trace.move(s, x + width * velocity)
         velocity = 0.5 * velocity + 0.5 * _velocity(trace, trace.denoise())
         trace.move(s, x + width * velocity)
-    return trace.plan("flow_heun", order=2)
+    return trace.plan("flow_heun", 2)
 
 
 def _start(schedule: Schedule, times: Sequence[float]) -> Trace:

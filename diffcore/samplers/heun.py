@@ -172,7 +172,7 @@ class _Churn:
     def plan(self, trace: Trace, name: str, order: int) -> Plan:
         """What was done; its order is declared where no noise was drawn."""
         if not self.s_churn:
-            return trace.plan(name, order=order)
+            return trace.plan(name, order)
         parameters = {k: v for k, v in vars(self).items() if k != "gamma"}
-        plan = trace.plan(name, **parameters)
-        return plan if plan.stochastic else trace.plan(name, order=order, **parameters)
+        plan = trace.plan(name, None, **parameters)
+        return plan if plan.stochastic else trace.plan(name, order, **parameters)

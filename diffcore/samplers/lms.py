@@ -7,12 +7,11 @@ the sampler that k-diffusion calls LMS, there with start="lower", and `deis` wit
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ..plan import Plan
 from ..schedules import Schedule
 from ._integrals import in_noise_level
-from ._noise_adams import Start, noise_adams, require_order
+from ._noise_adams import Start, noise_adams, reached, require_order
 
 
 def lms(
@@ -31,6 +30,11 @@ def lms(
     DDIM's. Raises ValueError on other parameters.
     """
     require_order(order, 4)
-    plan = noise_adams(schedule, times, order, in_noise_level, start, lower_order_end)
-    parameters = {"order": order, "start": start, "lower_order_end": lower_order_end}
-    return replace(plan, name="lms", parameters=parameters)
+    trace = noise_adams(schedule, times, order, in_noise_level, start, lower_order_end)
+    return trace.plan(
+        "lms",
+        reached(order, start, lower_order_end),
+        order=order,
+        start=start,
+        lower_order_end=lower_order_end,
+    )

@@ -58,7 +58,7 @@ def plms(schedule: Schedule, times: Sequence[float], start: Start = "multistep")
         else:
             mean = MEANS[len(known)]
             _transfer(trace, newest, s, [(w, p.eps) for w, p in zip(mean, known, strict=True)])
-    return trace.plan("plms", order=2, start=start)
+    return trace.plan("plms", 2, start=start)
 
 
 def _transfer(

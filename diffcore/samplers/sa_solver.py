@@ -62,7 +62,7 @@ def sa_solver(
     strengths = [strength_at(tau, float(t)) for t, _ in pairwise(times)]
     return trace.plan(
         "sa_solver",
-        order=None if any(strengths) else order(predictor, corrector, start, lower_order_end),
+        None if any(strengths) else order(predictor, corrector, start, lower_order_end),
         predictor=predictor,
         corrector=corrector,
         tau=strengths if callable(tau) else strengths[0],

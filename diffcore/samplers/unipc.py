@@ -8,7 +8,6 @@ integrals are exact. `sa_solver` with tau = 0 has exact integrals throughout.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ..plan import Plan
@@ -53,12 +52,12 @@ def unipc(
         start=start,
         lower_order_end=lower_order_end,
     )
-    parameters = {
-        "order": order,
-        "solver": solver,
-        "corrector": corrector,
-        "start": start,
-        "lower_order_end": lower_order_end,
-    }
-    reached = order_of(order, after, start, lower_order_end)
-    return replace(trace.plan("unipc", reached), parameters=parameters)
+    return trace.plan(
+        "unipc",
+        order_of(order, after, start, lower_order_end),
+        order=order,
+        solver=solver,
+        corrector=corrector,
+        start=start,
+        lower_order_end=lower_order_end,
+    )
