@@ -116,3 +116,15 @@ def denoiser(
         )
 
     return denoise
+
+
+def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
+    """`denoise` with `threshold` applied to its x_0: for guided ones, which leave the range."""
+
+    def within(x_t: Any, t: float, /) -> Any:
+        output = denoise(x_t, t)
+        if isinstance(output, Denoised):
+            return Denoised(threshold(output.x_0), output.variance_fraction)
+        return threshold(output)
+
+    return within

@@ -1,0 +1,156 @@
+"""Rules that make one x_0 of a conditional c and an unconditional u.
+
+    Linear       w c + (1 - w) u
+    Rescaled     g (1 - phi + phi std(c) / std(g)),   g = w c + (1 - w) u
+    Projected    c + (w - 1) (d_perp + eta d_par),    d = c - u split along c
+
+Ho & Salimans 2022; Lin et al. 2024, "Common diffusion noise schedules and sample steps are flawed",
+section 3.4; Sadat et al. 2024, "Eliminating oversaturation and artifacts of high guidance scales in
+diffusion models", algorithm 1.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .._arrays import expand, is_number, linear_combination, namespace
+from ..predictions import Prediction
+from ..process import level
+from ..schedules import Schedule
+
+
+class Rule(Protocol):
+    """rule(c, u, x_t, t) -> x_0; all arrays have one shape (batch, ...), t is a Python number."""
+
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Linear:
+    """w c + (1 - w) u; weight: a number, or an array (batch,) beside the data."""
+
+    weight: Any
+
+    def __post_init__(self) -> None:
+        _require_weight(self.weight)
+
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+        w = expand(self.weight, conditional)
+        # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
+        return linear_combination((w, 1.0 - w), (conditional, unconditional))
+
+
+@dataclass(frozen=True)
+class Rescaled:
+    """`Linear`, brought a share phi of the way back to the standard deviation of c, per sample.
+
+    phi: 0 for none of it, 1 for all; in [0, 1]. Not affine: other predictions than x_0 give other
+    answers. Published with v, which at zero terminal SNR's start is -x_0 (see `on_outputs`).
+    """
+
+    weight: Any
+    phi: float = 0.7
+
+    def __post_init__(self) -> None:
+        _require_weight(self.weight)
+        if not 0.0 <= self.phi <= 1.0:
+            raise ValueError(f"phi must be in [0, 1], got {self.phi}")
+
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+        guided = Linear(self.weight)(conditional, unconditional, x_t, t)
+        if guided.ndim == 1:
+            return guided  # A single number has no deviation.
+        xp = namespace(guided)
+        axes = tuple(range(1, guided.ndim))
+        wanted, got = (xp.std(x, axis=axes, keepdims=True) for x in (conditional, guided))
+        flat = got == 0.0
+        ratio = xp.where(flat, xp.ones_like(got), wanted / xp.where(flat, xp.ones_like(got), got))
+        return guided * (1.0 + self.phi * (ratio - 1.0))
+
+
+@dataclass(eq=False)
+class Projected:
+    """Adaptive projected guidance: the part of d along c, which saturates, weighs eta of the rest.
+
+    eta: 0 for none of it; with 1, and all else left out, `Linear`. radius: the norm that d is
+    shortened to, per sample. momentum: beta in the running sum d_k + beta d_{k-1} + ..., negative
+    in the paper. With momentum the rule remembers its last call, and a call at a noisier time, as a
+    new run's first, starts afresh. w = 1 gives c exactly.
+    """
+
+    weight: Any
+    eta: float = 0.0
+    radius: float = math.inf
+    momentum: float = 0.0
+    _last: tuple[float, Any] | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_weight(self.weight)
+        if not math.isfinite(self.eta):
+            raise ValueError(f"eta must be finite, got {self.eta}")
+        if not self.radius > 0.0:
+            raise ValueError(f"radius must be positive, got {self.radius}")
+        if not -1.0 < self.momentum < 1.0:
+            raise ValueError(f"momentum must be in (-1, 1), got {self.momentum}")
+
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+        d = self._shortened(self._accumulated(conditional - unconditional, t))
+        xp = namespace(d)
+        square = _per_sample(conditional * conditional)
+        none = square == 0.0
+        share = _per_sample(d * conditional) / xp.where(none, xp.ones_like(square), square)
+        along = xp.where(none, xp.zeros_like(square), share) * conditional
+        further = expand(self.weight, d) - 1.0
+        return linear_combination(
+            (1.0, further, further * (self.eta - 1.0)), (conditional, d, along)
+        )
+
+    def _accumulated(self, d: Any, t: float) -> Any:
+        if self.momentum == 0.0:
+            return d
+        if self._last is not None and self._last[0] >= t and self._last[1].shape == d.shape:
+            d = d + self.momentum * self._last[1]
+        self._last = t, d
+        return d
+
+    def _shortened(self, d: Any) -> Any:
+        if math.isinf(self.radius):
+            return d
+        xp = namespace(d)
+        norm = xp.sqrt(_per_sample(d * d))
+        long = norm > self.radius
+        one = xp.ones_like(norm)
+        return d * xp.where(long, self.radius / xp.where(long, norm, one), one)
+
+
+def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
+    """`rule` applied to what a network that `predicts` would put out, rather than to x_0.
+
+    The same for `Linear`, not for the others. Only for times with alpha, sigma > 0, but for the
+    predictions that go on where one of them is 0.
+    """
+
+    def apply(conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+        alpha, sigma = level(schedule, t, x_t)
+
+        def output(x_0: Any) -> Any:
+            eps = linear_combination((1.0 / sigma, -alpha / sigma), (x_t, x_0))
+            return predicts.target(schedule, x_0, t, eps)
+
+        guided = rule(output(conditional), output(unconditional), x_t, t)
+        return predicts.x_0(schedule, guided, x_t, t)
+
+    return apply
+
+
+def _per_sample(x: Any) -> Any:
+    """The sum over all axes but the first, which broadcasts against x."""
+    return namespace(x).sum(x, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else x
+
+
+def _require_weight(weight: Any) -> None:
+    if is_number(weight):
+        if not math.isfinite(weight):
+            raise ValueError(f"weight must be finite, got {weight}")
+    elif getattr(weight, "ndim", None) != 1:
+        raise TypeError(f"weight must be a number or an array of shape (batch,), got {weight!r}")
