@@ -8,6 +8,7 @@ losses        L_simple, weightings, the variational bound, the hybrid
 noise         noise is an argument
 times, plan, samplers     a sampler is a table of numbers, run by one loop
 denoisers, oracles        networks and exact answers as E[x_0 | x_t]
+likelihood    the variational bound in full, and the log density of the probability flow
 unet, checkpoint          what every backend implements, and the file they share
 """
 
@@ -15,6 +16,7 @@ from . import (
     checkpoint,
     denoisers,
     gaussians,
+    likelihood,
     losses,
     noise,
     oracles,
@@ -34,6 +36,7 @@ __all__ = [
     "checkpoint",
     "denoisers",
     "gaussians",
+    "likelihood",
     "losses",
     "noise",
     "oracles",

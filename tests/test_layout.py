@@ -31,6 +31,7 @@ FLOORS = [
     "denoisers",
     "oracles",
     "losses",
+    "likelihood",
     "unet",
     "checkpoint",
     "verify",

@@ -53,11 +53,20 @@ class Trained:
 
         Raises ValueError for a label that the network does not have.
         """
+        denoise: Denoise = torch.no_grad()(self.differentiable(labels, threshold=threshold))
+        return denoise
+
+    def differentiable(
+        self,
+        labels: int | Sequence[int] | Tensor | None = None,
+        *,
+        threshold: Threshold | None = None,
+    ) -> Denoise:
+        """The same, but that gradients pass from what it returns to x_t."""
         chosen = None if labels is None else _checked(labels, self.unet).to(self.device)
         if chosen is None and self.unet.classes and not self.unet.null_class:
             raise ValueError("labels must be given: the network has no null class")
 
-        @torch.no_grad()
         def network(x: Tensor, t: Tensor) -> Tensor:
             each = chosen.expand(len(x)) if chosen is not None and chosen.ndim == 0 else chosen
             return self.network(x, t, each)  # type: ignore[no-any-return]

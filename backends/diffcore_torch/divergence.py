@@ -1,0 +1,33 @@
+"""v^T dx_0/dx_t of a denoiser, by PyTorch's reverse-mode differentiation."""
+
+from collections.abc import Callable
+
+import torch
+from diffcore.likelihood import Pullback
+from diffcore.plan import Denoise, Denoised
+from torch import Tensor
+
+
+def pullback(denoise: Denoise) -> Pullback:
+    """The denoiser's vector-Jacobian products, for the divergences of `diffcore.likelihood`.
+
+    denoise: of tensors, through which gradients pass, as they do through `Trained.differentiable`.
+    The graph of a call is kept for as long as its vjp is. Raises ValueError where no gradient
+    passes.
+    """
+
+    def of(x_t: Tensor, t: float) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        with torch.enable_grad():
+            leaf = x_t.detach().requires_grad_()
+            output = denoise(leaf, t)
+        x_0: Tensor = output.x_0 if isinstance(output, Denoised) else output
+        if not x_0.requires_grad:
+            raise ValueError("denoise must let gradients pass from x_0 to x_t, got none")
+
+        def vjp(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(x_0, leaf, v, retain_graph=True)
+            return product
+
+        return x_0.detach(), vjp
+
+    return of
