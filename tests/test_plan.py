@@ -1,5 +1,6 @@
 import json
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -51,6 +52,47 @@ def test_the_loop_is_the_defining_sum(made, seed):
     assert [p.index for p in seen] == list(range(len(made.stages)))
     end = plan.sample(denoise, made, x, lambda like, step: noises[step - 1])
     np.testing.assert_array_equal(end, seen[-1].x)
+
+
+@given(plans())
+def test_nothing_is_held_that_no_later_stage_reads(made):
+    """Counted at each call: the states and outputs that are alive are those still to be read."""
+    seen = []  # A weak reference to each state and output, and the last stage that reads it.
+    last = {}
+    counts = {"x": 0, "m": -1}
+    for k, stage in enumerate(made.stages):
+        counts["m"] += stage.calls
+        for kind, weights in (("x", stage.x), ("m", stage.m)):
+            last |= {(kind, counts[kind] - i): k for i, c in enumerate(weights) if c != 0.0}
+        counts["x"] += 1
+    calling = [k for k, stage in enumerate(made.stages) if stage.calls]
+    calls = iter(range(len(calling)))
+
+    def denoise(x_t, t):
+        n = next(calls)
+        k = calling[n]
+        held = [key for key, reference in seen if reference() is not None]
+        assert all(last.get(key, -1) >= k for key in held)
+        seen.append((("x", k), weakref.ref(x_t)))
+        output = np.tanh(x_t)
+        seen.append((("m", n), weakref.ref(output)))
+        return output
+
+    fresh = lambda like, step: np.ones_like(like)  # noqa: E731
+    plan.sample(denoise, made, np.ones((2, 3)), fresh)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        (Stage(1, 0, (1.0, 0.0, 0.5)), "stage 1 of plan 'bad' weighs more states than there are"),
+        (Stage(1, 0, (1.0,), (0.5, 0.5), call=False), "weighs more outputs than there are"),
+    ],
+)
+def test_a_plan_that_reads_what_there_is_not_is_named(stage, message):
+    bad = Plan("bad", (Stage(2, 1, (1.0,), (0.5,)), stage))
+    with pytest.raises(ValueError, match=message):
+        plan.iterate(lambda x, t: x, bad, np.ones((1, 1)))
 
 
 @given(plans())

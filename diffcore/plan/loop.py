@@ -1,0 +1,185 @@
+"""The one loop that runs any plan, on any array library.
+
+A state or output is let go of after the last stage that reads it, which the plan tells beforehand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol
+
+from .._arrays import (
+    A,
+    constant,
+    expand,
+    is_number,
+    linear_combination,
+    namespace,
+    require_floating,
+)
+from ..noise import Noise
+from ..schedules import Schedule
+from .table import LogRange, Number, Plan, Stage, is_zero
+
+
+class Denoised(NamedTuple):
+    """What a denoiser with learned variance returns."""
+
+    x_0: Any
+    variance_fraction: Any
+
+
+class Denoise(Protocol):
+    """E[x_0 | x_t], or a network's guess at it.
+
+    `t` is a Python number; under a stack of plans it is an array of shape (batch,).
+    """
+
+    def __call__(self, x_t: Any, t: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Progress(Generic[A]):
+    """What `iterate` yields after each stage: its index from 0, the new state, the last x_0."""
+
+    index: int
+    stage: Stage
+    x: A
+    x_0: A | None
+
+
+def prior(schedule: Schedule, time: Number, eps: A) -> A:
+    """The state to start from at `time`: sigma_t eps, the process' end with no signal left.
+
+    time: a number, or in a stack `plan.stages[0].time`, one for each sample.
+    """
+    several = isinstance(time, tuple)
+    sigma = tuple(schedule(t).sigma for t in time) if several else schedule(time).sigma
+    return linear_combination((_beside(sigma, eps),), (eps,))
+
+
+def iterate(
+    denoise: Denoise, plan: Plan, x: A, noise: Noise | None = None
+) -> Iterator[Progress[A]]:
+    """Run `plan` from state `x`, yielding after every stage.
+
+    x: floating array (batch, ...); its library, dtype and device are kept. noise: called as
+    `noise(x, k + 1)` in stage k, on an array like the state; step 0 is left for the state `x`
+    itself. Raises ValueError where the plan draws noise and none is given, where it is a stack of
+    another size than x's batch, and where it reads what there is not.
+    """
+    require_floating("x", x)
+    if plan.stochastic and noise is None:
+        raise ValueError(f"noise must be given: plan {plan.name!r} draws noise")
+    if plan.batch is not None and x.shape[0] != plan.batch:
+        raise ValueError(
+            f"x must have one sample for each of {plan.batch} plans, got {x.shape[0]} samples"
+        )
+    return _run(denoise, _rows(plan), x, noise)
+
+
+def sample(denoise: Denoise, plan: Plan, x: A, noise: Noise | None = None) -> A:
+    """The last state of `plan`, run from `x`; see `iterate`."""
+    for progress in iterate(denoise, plan, x, noise):
+        x = progress.x
+        del progress  # It would hold its x_0 while the next one is made.
+    return x
+
+
+class _Row(NamedTuple):
+    """A stage by the numbers of what it reads: states from 0, the start, and outputs from 0.
+
+    ended_states, ended_outputs: what no later stage reads. output: the number of its own, if any.
+    """
+
+    stage: Stage
+    output: int | None
+    states: tuple[tuple[Number, int], ...]
+    outputs: tuple[tuple[Number, int], ...]
+    ended_states: list[int]
+    ended_outputs: list[int]
+
+
+def _rows(plan: Plan) -> list[_Row]:
+    rows: list[_Row] = []
+    last_states: dict[int, int] = {}
+    last_outputs: dict[int, int] = {}
+    for k, stage in enumerate(plan.stages):
+        output = len(last_outputs) if stage.calls else None
+        if output is not None:
+            last_outputs[output] = k
+        states = tuple((c, k - i) for i, c in enumerate(stage.x) if not is_zero(c))
+        newest = len(last_outputs) - 1
+        outputs = tuple((c, newest - j) for j, c in enumerate(stage.m) if not is_zero(c))
+        for name, read in (("states", states), ("outputs", outputs)):
+            if any(number < 0 for _, number in read):
+                raise ValueError(
+                    f"stage {k} of plan {plan.name!r} weighs more {name} than there are"
+                )
+        last_states |= dict.fromkeys((number for _, number in states), k)
+        last_outputs |= dict.fromkeys((number for _, number in outputs), k)
+        last_states[k] = k
+        rows.append(_Row(stage, output, states, outputs, [], []))
+    for number, k in last_states.items():
+        rows[k].ended_states.append(number)
+    for number, k in last_outputs.items():
+        rows[k].ended_outputs.append(number)
+    return rows
+
+
+def _run(denoise: Denoise, rows: list[_Row], x: A, noise: Noise | None) -> Iterator[Progress[A]]:
+    states: dict[int, A] = {0: x}
+    outputs: dict[int, A] = {}
+    newest: A | None = None
+    fraction: A | None = None
+    for k, row in enumerate(rows):
+        x = states[k]
+        if row.output is not None:
+            newest = None  # Not held while the next one is made.
+            output = denoise(x, _time(row.stage.time, x))
+            newest, fraction = output if isinstance(output, Denoised) else (output, None)
+            outputs[row.output] = newest
+            del output
+        x = _combined(row, states, outputs, fraction, noise, k)
+        for number in row.ended_states:
+            del states[number]
+        for number in row.ended_outputs:
+            del outputs[number]
+        states[k + 1] = x
+        yield Progress(k, row.stage, x, newest)
+
+
+def _combined(
+    row: _Row, states: dict[int, A], outputs: dict[int, A], fraction: A | None, noise: Any, k: int
+) -> A:
+    like = states[k]
+    coefficients = [_beside(c, like) for c, _ in (*row.states, *row.outputs)]
+    arrays = [*(states[n] for _, n in row.states), *(outputs[n] for _, n in row.outputs)]
+    if noise is not None and row.stage.draws:
+        coefficients.append(_noise_scale(row.stage.z, fraction, like))
+        arrays.append(noise(like, k + 1))
+    # Nothing at all is 0 of the newest state.
+    return linear_combination(coefficients or [0.0], arrays or [like])
+
+
+def _noise_scale(z: Number | LogRange, fraction: Any, like: Any) -> Any:
+    if not isinstance(z, LogRange):
+        return _beside(z, like)
+    if fraction is None:
+        raise ValueError("denoise must return Denoised(x_0, variance_fraction) for this plan")
+    low, high = _beside(z.low, like), _beside(z.high, like)
+    return namespace(fraction).exp(0.5 * low + (0.5 * (high - low)) * fraction)
+
+
+def _beside(value: Number, like: Any) -> Any:
+    """A number as it is; one for each sample as an array that broadcasts against `like`."""
+    return value if is_number(value) else expand(constant(list(value), like), like)
+
+
+def _time(time: Number, like: Any) -> Any:
+    """A time as it is; one for each sample as an array, whole times as integers."""
+    if is_number(time):
+        return time
+    xp = namespace(like)
+    if all(isinstance(t, int) for t in time):
+        return constant(list(time), like, xp.int32)
+    return constant(list(time), like, xp.float64 if like.dtype == xp.float64 else xp.float32)
