@@ -39,3 +39,8 @@ def training(name: str) -> Any:
 def loading(name: str) -> Any:
     """The backend's module with `load`; ImportError says which extra to install."""
     return optional(f"{BACKENDS[name]}.loading", name)
+
+
+def divergence(name: str) -> Any:
+    """The backend's module with `pullback`; ImportError says which extra to install."""
+    return optional(f"{BACKENDS[name]}.divergence", name)
