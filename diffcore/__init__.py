@@ -8,6 +8,7 @@ losses        L_simple, weightings, the variational bound, the hybrid
 noise         noise is an argument
 times, plan, samplers     a sampler is a table of numbers, run by one loop
 denoisers, oracles        networks and exact answers as E[x_0 | x_t]
+guidance, tasks           denoisers made of denoisers, and what to do with them besides sampling
 likelihood    the variational bound in full, and the log density of the probability flow
 unet, checkpoint          what every backend implements, and the file they share
 """
@@ -16,6 +17,7 @@ from . import (
     checkpoint,
     denoisers,
     gaussians,
+    guidance,
     likelihood,
     losses,
     noise,
@@ -25,6 +27,7 @@ from . import (
     process,
     samplers,
     schedules,
+    tasks,
     times,
     unet,
 )
@@ -36,6 +39,7 @@ __all__ = [
     "checkpoint",
     "denoisers",
     "gaussians",
+    "guidance",
     "likelihood",
     "losses",
     "noise",
@@ -45,6 +49,7 @@ __all__ = [
     "process",
     "samplers",
     "schedules",
+    "tasks",
     "times",
     "unet",
 ]

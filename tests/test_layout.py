@@ -29,6 +29,8 @@ FLOORS = [
     "plan",
     "samplers",
     "denoisers",
+    "guidance",
+    "tasks",
     "oracles",
     "losses",
     "likelihood",
@@ -122,7 +124,10 @@ def test_all_names_the_modules_that_exist():
     assert set(diffcore.__all__) == (public & set(FLOOR)) - rim | {"__version__"}
 
 
-@pytest.mark.parametrize("package", ["schedules", "samplers", "unet", "losses", "noise", "verify"])
+@pytest.mark.parametrize(
+    "package",
+    ["schedules", "samplers", "unet", "losses", "noise", "verify", "guidance", "tasks"],
+)
 def test_all_of_a_package_is_sorted_and_there(package):
     module = importlib.import_module(f"diffcore.{package}")
     names = list(module.__all__)

@@ -15,18 +15,19 @@ from typing import Any
 
 from .._arrays import is_number, linear_combination, require_floating, require_like
 from ..plan import Denoise, Denoised
+from ..process import level
 from ..schedules import Schedule
 
 
 def classifier(
     denoise: Denoise,
     schedule: Schedule,
-    gradient: Callable[[Any, float], Any],
+    gradient: Callable[[Any, Any], Any],
     weight: float = 1.0,
 ) -> Denoise:
     """`denoise` guided by a classifier.
 
-    gradient: called as gradient(x_t, t), t a Python number; the gradient of log p(y | x_t) with
+    gradient: called as gradient(x_t, t), t as a denoiser's; the gradient of log p(y | x_t) with
     respect to x_t, of its shape and dtype, by whatever differentiates in the caller's library.
 
     Raises ValueError at alpha = 0, where p(y | x_t) does not depend on x_t and its gradient says
@@ -35,10 +36,10 @@ def classifier(
     if not is_number(weight) or not math.isfinite(weight):
         raise ValueError(f"weight must be a finite number, got {weight!r}")
 
-    def guided(x_t: Any, t: float, /) -> Any:
+    def guided(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
-        alpha, sigma = schedule(t)
-        if alpha == 0.0:
+        alpha, sigma = level(schedule, t, x_t)
+        if is_number(alpha) and alpha == 0.0:
             raise ValueError(
                 f"t must have alpha > 0 for a classifier to guide, got t = {t}, where x_t is noise"
             )

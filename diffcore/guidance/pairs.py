@@ -13,7 +13,7 @@ import math
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from .._arrays import namespace, require_floating
+from .._arrays import constant, expand, is_number, namespace, require_floating, to_host
 from ..plan import Denoise, Denoised
 from ..schedules import Schedule
 from .rules import Linear, Rule
@@ -23,7 +23,7 @@ def two_pass(conditional: Denoise, unconditional: Denoise, rule: Rule | float) -
     """`conditional` guided away from `unconditional`; a number as the rule is `Linear`'s weight."""
     combine = _rule(rule)
 
-    def denoise(x_t: Any, t: float, /) -> Any:
+    def denoise(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
         return _combined(combine, conditional(x_t, t), unconditional(x_t, t), x_t, t)
 
@@ -38,10 +38,10 @@ def batched(both: Denoise, rule: Rule | float) -> Denoise:
     """
     combine = _rule(rule)
 
-    def denoise(x_t: Any, t: float, /) -> Any:
+    def denoise(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
         n = x_t.shape[0]
-        output = both(namespace(x_t).concat([x_t, x_t], axis=0), t)
+        output = both(_twice(x_t), t if is_number(t) else _twice(t))
         parts = output if isinstance(output, Denoised) else (output,)
         if any(part.shape[0] != 2 * n for part in parts):
             raise ValueError(
@@ -77,12 +77,29 @@ def interval(
     if not 0.0 <= low < high:
         raise ValueError(f"low and high must be 0 <= low < high, got {low} and {high}")
 
-    def denoise(x_t: Any, t: float, /) -> Any:
+    def inside(t: float) -> bool:
         alpha, sigma = schedule(t)
-        noise_level = sigma / alpha if alpha > 0.0 else math.inf
-        return (guided if low < noise_level <= high else plain)(x_t, t)
+        return low < (sigma / alpha if alpha > 0.0 else math.inf) <= high
+
+    def denoise(x_t: Any, t: Any, /) -> Any:
+        if is_number(t):
+            return (guided if inside(t) else plain)(x_t, t)
+        # In a stack of plans, samples within and samples without may meet in one call.
+        some = constant([inside(time) for time in to_host(t).tolist()], t, namespace(t).bool)
+        within, without = guided(x_t, t), plain(x_t, t)
+        if not isinstance(within, Denoised):
+            return _either(some, within, without)
+        return Denoised(*(_either(some, *pair) for pair in zip(within, without, strict=True)))
 
     return denoise
+
+
+def _either(some: Any, within: Any, without: Any) -> Any:
+    return namespace(within).where(expand(some, within), within, without)
+
+
+def _twice(x: Any) -> Any:
+    return namespace(x).concat([x, x], axis=0)
 
 
 def _rule(rule: Rule | float) -> Rule:
@@ -92,7 +109,7 @@ def _rule(rule: Rule | float) -> Rule:
     return replace(rule) if is_dataclass(rule) else rule
 
 
-def _combined(rule: Rule, conditional: Any, unconditional: Any, x_t: Any, t: float) -> Any:
+def _combined(rule: Rule, conditional: Any, unconditional: Any, x_t: Any, t: Any) -> Any:
     c, fraction = conditional if isinstance(conditional, Denoised) else (conditional, None)
     u = unconditional.x_0 if isinstance(unconditional, Denoised) else unconditional
     x_0 = rule(c, u, x_t, t)

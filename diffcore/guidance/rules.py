@@ -20,9 +20,9 @@ from ..schedules import Schedule
 
 
 class Rule(Protocol):
-    """rule(c, u, x_t, t) -> x_0; all arrays have one shape (batch, ...), t is a Python number."""
+    """rule(c, u, x_t, t) -> x_0; c, u and x_t of one shape (batch, ...), t as a denoiser's."""
 
-    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any: ...
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Linear:
     def __post_init__(self) -> None:
         _require_weight(self.weight)
 
-    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         w = expand(self.weight, conditional)
         # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
         return linear_combination((w, 1.0 - w), (conditional, unconditional))
@@ -56,7 +56,7 @@ class Rescaled:
         if not 0.0 <= self.phi <= 1.0:
             raise ValueError(f"phi must be in [0, 1], got {self.phi}")
 
-    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         guided = Linear(self.weight)(conditional, unconditional, x_t, t)
         if guided.ndim == 1:
             return guided  # A single number has no deviation.
@@ -82,7 +82,7 @@ class Projected:
     eta: float = 0.0
     radius: float = math.inf
     momentum: float = 0.0
-    _last: tuple[float, Any] | None = field(default=None, init=False, repr=False)
+    _last: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         _require_weight(self.weight)
@@ -93,7 +93,7 @@ class Projected:
         if not -1.0 < self.momentum < 1.0:
             raise ValueError(f"momentum must be in (-1, 1), got {self.momentum}")
 
-    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+    def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         d = self._shortened(self._accumulated(conditional - unconditional, t))
         xp = namespace(d)
         square = _per_sample(conditional * conditional)
@@ -105,11 +105,17 @@ class Projected:
             (1.0, further, further * (self.eta - 1.0)), (conditional, d, along)
         )
 
-    def _accumulated(self, d: Any, t: float) -> Any:
+    def _accumulated(self, d: Any, t: Any) -> Any:
         if self.momentum == 0.0:
             return d
-        if self._last is not None and self._last[0] >= t and self._last[1].shape == d.shape:
-            d = d + self.momentum * self._last[1]
+        if self._last is not None and self._last[1].shape == d.shape:
+            going_on = self._last[0] >= t
+            if not is_number(t):
+                d = d + self.momentum * namespace(d).where(
+                    expand(going_on, d), self._last[1], 0.0 * d
+                )
+            elif going_on:
+                d = d + self.momentum * self._last[1]
         self._last = t, d
         return d
 
@@ -130,7 +136,7 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
     predictions that go on where one of them is 0.
     """
 
-    def apply(conditional: Any, unconditional: Any, x_t: Any, t: float, /) -> Any:
+    def apply(conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         alpha, sigma = level(schedule, t, x_t)
 
         def output(x_0: Any) -> Any:

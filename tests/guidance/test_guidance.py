@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import as_numpy, make
+from conftest import as_numpy, make, namespace_of
 from diffcore import guidance, oracles, plan, predictions, samplers, schedules
 from diffcore.denoisers import Clip, thresholded
 from diffcore.plan import Denoised
@@ -290,6 +290,36 @@ def test_autoguidance_is_guidance_away_from_the_worse_model():
     got = guidance.autoguidance(good, worse, 2.0)(x, 1.0)
     np.testing.assert_allclose(got, bad + 2.0 * (d - bad), rtol=0, atol=8 * EPS)
     np.testing.assert_array_equal(guidance.autoguidance(good, worse, 1.0)(x, 1.0), d)
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_in_a_stack_of_plans_each_sample_is_guided_as_alone(library):
+    xp = namespace_of(library)
+    schedule = schedules.edm()
+    c, u = pair(schedule)
+    x = 3.0 * normal(9, (3, 2))[0]
+
+    def both(x_t, t):
+        n = x_t.shape[0] // 2
+        first, last = (t[:n], t[n:]) if not isinstance(t, float) else (t, t)
+        return xp.concat([c(x_t[:n, ...], first), u(x_t[n:, ...], last)], axis=0)
+
+    def guided():
+        projected = guidance.Projected(3.0, eta=0.5, momentum=-0.5)
+        return (
+            guidance.batched(both, 3.0),
+            guidance.two_pass(c, u, projected),
+            guidance.interval(guidance.two_pass(c, u, 3.0), c, schedule, 0.5, 2.0),
+            guidance.classifier(c, schedule, lambda x, t: -0.1 * x, 2.0),
+        )
+
+    grids = [np.geomspace(top, 0.1, 7).tolist() for top in (3.0, 1.0, 8.0)]
+    plans = [samplers.euler(schedule, grid) for grid in grids]
+    for k, together in enumerate(guided()):
+        got = as_numpy(plan.sample(together, plan.stack(plans), make(xp, x)))
+        for i, made in enumerate(plans):
+            alone = plan.sample(guided()[k], made, make(xp, x[i : i + 1]))
+            np.testing.assert_allclose(got[i : i + 1], as_numpy(alone), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(
