@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ._arrays import is_number, namespace, placement
 from .plan import Denoise, Denoised
 from .predictions import Prediction
-from .schedules import DiscreteSchedule, Schedule
+from .schedules import ContinuousSchedule, DiscreteSchedule, Schedule
 
 Network = Callable[[Any, Any], Any]
 """network(x, t) -> output, with x of shape (batch, channels, ...) and t of shape (batch,)."""
@@ -77,9 +77,10 @@ def denoiser(
 
     network: called as network(x, t), t of shape (batch,) in x's dtype, the library and device of x.
     timestep: "time" gives the network times as the schedule counts them, data at 0; "index" gives
-    t - 1, for networks whose discrete steps run 0..T-1. time_scale multiplies what is given, for
-    networks that count a continuous t in [0, 1] to 1000, say. A respaced schedule's times are
-    translated back to the ones the network was trained on. threshold: `Clip()`,
+    t - 1, and 0 below t = 1, for networks whose discrete steps run 0..T-1. time_scale multiplies
+    what is given, for networks that count a continuous t in [0, 1] to 1000, say. A respaced
+    schedule's times are translated back to the ones the network was trained on, an interpolated
+    one's are given as they are, whole or not. threshold: `Clip()`,
     `DynamicThreshold()` or any function of x_0. learned_variance: the network's output has twice
     the channels on axis 1, the second half being the variance fraction in [-1, 1] (Nichol &
     Dhariwal 2021); the denoiser then returns `Denoised`.
@@ -93,15 +94,17 @@ def denoiser(
         raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
     if timestep not in ("time", "index"):
         raise ValueError(f"timestep must be 'time' or 'index', got {timestep!r}")
-    offset = 1 if timestep == "index" else 0
 
-    def denoise(x_t: Any, t: float, /) -> Any:
+    def denoise(x_t: Any, t: Any, /) -> Any:
         xp = namespace(x_t)
         x_in, time = predicts.inputs(schedule, x_t, t)
-        if time is t and isinstance(schedule, DiscreteSchedule) and is_number(t):
-            time = float(schedule.origin[int(t)])
-        value = (time - offset) * time_scale
-        times = xp.full((x_t.shape[0],), value, dtype=x_t.dtype, **placement(x_t))
+        if time is t and isinstance(schedule, DiscreteSchedule | ContinuousSchedule):
+            time = schedule.origin_at(t, x_t)
+        if timestep == "index":
+            time = max(time - 1.0, 0.0) if is_number(time) else xp.clip(time - 1.0, 0.0, None)
+        times = time * time_scale
+        if is_number(times):
+            times = xp.full((x_t.shape[0],), times, dtype=x_t.dtype, **placement(x_t))
         output = network(x_in, times)
         fraction = None
         if learned_variance:

@@ -32,9 +32,15 @@ def discrete_schedules(draw, max_T=60):
 
 @st.composite
 def continuous_schedules(draw):
-    """Any continuous schedule, shifted or not."""
-    kind = draw(st.sampled_from(["vp_linear", "sub_vp", "cosine_continuous", "ve", "edm", "flow"]))
-    schedule = getattr(schedules, kind)()
+    """Any continuous schedule, interpolated ones among them, shifted or not."""
+    kinds = ["vp_linear", "sub_vp", "cosine_continuous", "ve", "edm", "flow", "interpolate"]
+    kind = draw(st.sampled_from(kinds))
+    interpolated = kind == "interpolate"
+    schedule = (
+        schedules.interpolate(draw(discrete_schedules()))
+        if interpolated
+        else getattr(schedules, kind)()
+    )
     return (
         schedules.shift(schedule, draw(st.floats(0.25, 4.0))) if draw(st.booleans()) else schedule
     )

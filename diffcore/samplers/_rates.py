@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from ..schedules import ContinuousSchedule
-from ..schedules.continuous import Numbers
+from ..schedules.numbers import Numbers
 
 
 class Dual:
@@ -83,6 +83,11 @@ class Duals:
     @staticmethod
     def abs(x: Dual) -> Dual:
         return x if x.value >= 0.0 else -x
+
+    @staticmethod
+    def floor(x: Dual) -> int:
+        """The whole number below x, below a whole x too: rates are those of the piece before."""
+        return math.ceil(x.value) - 1
 
     @staticmethod
     def ones_like(x: Dual) -> Dual:

@@ -15,6 +15,7 @@ from .betas import (
 )
 from .continuous import ContinuousSchedule, cosine_continuous, edm, flow, sub_vp, ve, vp_linear
 from .discrete import DiscreteSchedule, Tables
+from .interpolated import interpolate
 from .level import Level, Posterior, Schedule
 from .transforms import respace, shift, zero_terminal_snr
 
@@ -37,6 +38,7 @@ KINDS: dict[str, Callable[..., DiscreteSchedule | ContinuousSchedule]] = {
         flow,
         respace,
         shift,
+        interpolate,
         zero_terminal_snr,
     )
 }
@@ -75,6 +77,7 @@ __all__ = [
     "from_alpha_bar",
     "from_betas",
     "from_config",
+    "interpolate",
     "linear",
     "quadratic",
     "respace",

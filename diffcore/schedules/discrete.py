@@ -158,6 +158,11 @@ class DiscreteSchedule:
             return self.numbers.log_snr_gap(s, t)
         return self.tables(_floating(like, s, t)).log_snr_gap(s, t)
 
+    def origin_at(self, t: Any, like: Array | None = None) -> Any:
+        """What a network calls time `t`: the time it had in the schedule it was trained on."""
+        t = self._checked(t)
+        return float(self.origin[t]) if is_number(t) else look_up(self.origin, t, like)
+
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
         t = self._checked(t)
         if is_number(t) and t == 0:

@@ -7,7 +7,8 @@ import numpy as np
 
 from .._arrays import Host
 from .betas import of_log_alpha_bar
-from .continuous import ContinuousSchedule, Shifted
+from .continuous import ContinuousSchedule
+from .curves import Shifted
 from .discrete import DiscreteSchedule
 
 
@@ -34,7 +35,10 @@ def respace(
         if not all(math.isclose(math.hypot(*level), 1.0, rel_tol=1e-9) for level in levels):
             raise ValueError("schedule must be variance preserving to have an alpha_bar")
         log_snr = np.array([schedule.log_snr_at(float(t)) for t in host])
-        log_alpha_bar, origin = _log_sigmoid(log_snr), np.append(0.0, host)
+        log_alpha_bar, origin = (
+            _log_sigmoid(log_snr),
+            np.array([0.0, *map(schedule.origin_at, host.tolist())]),
+        )
     config = {"kind": "respace", "times": host.tolist(), "schedule": schedule.config}
     return of_log_alpha_bar(log_alpha_bar, config, origin)
 
