@@ -1,6 +1,6 @@
 """A trained network, read from its file and ready to denoise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import numpy as np
 
 import torch
 from diffcore import checkpoint
-from diffcore.denoisers import Clip, Threshold
+from diffcore.denoisers import Clip, Threshold, thresholded
+from diffcore.guidance import Rule, batched
 from diffcore.plan import Denoise
 from diffcore.predictions import Prediction
 from diffcore.schedules import ContinuousSchedule, DiscreteSchedule
@@ -44,22 +45,28 @@ class Trained:
         self,
         labels: int | Sequence[int] | Tensor | None = None,
         *,
+        condition: Tensor | None = None,
         threshold: Threshold | None = CLIP,
     ) -> Denoise:
         """The network as a denoiser of float32 tensors on `device`, for `diffcore.plan.sample`.
 
         labels: a class for all samples or one for each, 0 .. classes - 1, or `classes` for none;
-        left out, all are none. threshold: what is done to x_0; images lie in [-1, 1].
+        left out, all are none. condition: (batch, condition_channels, height, width), or a batch of
+        1 for all, for a network that has one. threshold: what is done to x_0; images lie in
+        [-1, 1].
 
-        Raises ValueError for a label that the network does not have.
+        Raises ValueError for a label or a condition that the network does not have.
         """
-        denoise: Denoise = torch.no_grad()(self.differentiable(labels, threshold=threshold))
+        denoise: Denoise = torch.no_grad()(
+            self.differentiable(labels, condition=condition, threshold=threshold)
+        )
         return denoise
 
     def differentiable(
         self,
         labels: int | Sequence[int] | Tensor | None = None,
         *,
+        condition: Tensor | None = None,
         threshold: Threshold | None = None,
     ) -> Denoise:
         """The same, but that gradients pass from what it returns to x_t."""
@@ -67,9 +74,55 @@ class Trained:
         if chosen is None and self.unet.classes and not self.unet.null_class:
             raise ValueError("labels must be given: the network has no null class")
 
+        def each(n: int) -> Tensor | None:
+            return chosen.expand(n) if chosen is not None and chosen.ndim == 0 else chosen
+
+        return self._denoiser(each, condition, threshold)
+
+    def guided(
+        self,
+        labels: int | Sequence[int] | Tensor,
+        rule: Rule | float,
+        *,
+        condition: Tensor | None = None,
+        threshold: Threshold | None = CLIP,
+    ) -> Denoise:
+        """The same, guided away from what it is without labels, at one call on a doubled batch.
+
+        rule: of `diffcore.guidance`, or the weight w. The threshold comes after guidance.
+
+        Raises ValueError for a network without a null class, which knows no image without a label.
+        """
+        if not self.unet.classes or not self.unet.null_class:
+            raise ValueError("the network must have classes and a null class to be guided")
+        chosen = _checked(labels, self.unet).to(self.device)
+
+        def each(n: int) -> Tensor:
+            return torch.cat(
+                [chosen.expand(n // 2), torch.full_like(chosen, self.unet.classes).expand(n // 2)]
+            )
+
+        both: Denoise = torch.no_grad()(self._denoiser(each, condition, None))
+        guided = batched(both, rule)
+        return guided if threshold is None else thresholded(guided, threshold)
+
+    def _denoiser(
+        self,
+        labels: Callable[[int], Tensor | None],
+        condition: Tensor | None,
+        threshold: Threshold | None,
+    ) -> Denoise:
+        """labels: those of a batch of so many. A condition is repeated to its length."""
+        if condition is not None and not self.unet.condition_channels:
+            raise ValueError("condition must be left out: the network has no condition channels")
+        if condition is None and self.unet.condition_channels:
+            raise ValueError("condition must be given: the network has learnt with one")
+        shown = None if condition is None else condition.to(self.device, torch.float32)
+
         def network(x: Tensor, t: Tensor) -> Tensor:
-            each = chosen.expand(len(x)) if chosen is not None and chosen.ndim == 0 else chosen
-            return self.network(x, t, each)  # type: ignore[no-any-return]
+            n = len(x)
+            beside = None if shown is None else shown.repeat(n // len(shown), 1, 1, 1)
+            return self.network(x, t, labels(n), beside)  # type: ignore[no-any-return]
 
         return as_denoiser(
             network,

@@ -42,6 +42,7 @@ class _Inputs(NamedTuple):
     t: Tensor
     eps: Tensor
     labels: Tensor | None
+    condition: Tensor | None
 
 
 class TorchStepper:
@@ -108,11 +109,17 @@ class TorchStepper:
         host = torch.stack(flat).double().cpu().numpy() if flat else np.empty(0)
         return host.reshape(-1, len(Update._fields))
 
-    def denoise(self, weights: Weights, labels: npt.NDArray[np.int64] | None) -> Denoise:
+    def denoise(
+        self,
+        weights: Weights,
+        labels: npt.NDArray[np.int64] | None,
+        condition: npt.NDArray[np.float32] | None = None,
+    ) -> Denoise:
         network = self._network(weights)
         given = None if labels is None else self._send(labels)
+        shown = None if condition is None else self.array(condition)
         return as_denoiser(
-            torch.no_grad()(partial(self._call, network, given)),
+            torch.no_grad()(partial(self._call, network, given, shown)),
             self.task.schedule,
             self.task.predicts,
             threshold=Clip(),
@@ -155,8 +162,9 @@ class TorchStepper:
 
     def _losses(self, network: Callable[..., Tensor], inputs: _Inputs, rows: slice = ALL) -> Tensor:
         labels = None if inputs.labels is None else inputs.labels[rows]
+        condition = None if inputs.condition is None else inputs.condition[rows]
         losses = self.objective(
-            partial(self._call, network, labels),
+            partial(self._call, network, labels, condition),
             self.tables,
             inputs.x_0[rows],
             inputs.t[rows],
@@ -164,17 +172,25 @@ class TorchStepper:
         )
         return cast(Tensor, losses)
 
-    def _call(self, network: Callable[..., Tensor], labels: Any, x: Tensor, t: Tensor) -> Tensor:
+    def _call(
+        self,
+        network: Callable[..., Tensor],
+        labels: Tensor | None,
+        condition: Tensor | None,
+        x: Tensor,
+        t: Tensor,
+    ) -> Tensor:
         half = torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext()
         with half:
-            return network(x, t, labels).to(x.dtype)
+            return network(x, t, labels, condition).to(x.dtype)
 
     def _inputs(self, batch: Batch) -> _Inputs:
         x_0 = self.array(batch.x_0)
         eps = self.noise(batch.seed, x_0, batch.step)
         eps = eps.contiguous(memory_format=torch.channels_last)
         labels = None if batch.labels is None else self._send(batch.labels)
-        return _Inputs(x_0, self._send(batch.t), eps, labels)
+        condition = None if batch.condition is None else self.array(batch.condition)
+        return _Inputs(x_0, self._send(batch.t), eps, labels, condition)
 
     def _send(self, host: npt.NDArray[Any]) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(host))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ..noise import permutation, uniform
 from ..schedules import ContinuousSchedule, DiscreteSchedule
+from ..tasks import low_resolution
 from .images import Float, Images
 from .sources import Labels
 
@@ -41,8 +42,9 @@ class Batch:
     """What one update, or one measurement of the loss, sees.
 
     `x_0`: (batch, C, H, W), float32 in [-1, 1]. `t`: (batch,), int64 on a discrete schedule, else
-    float64. `labels`: (batch,) int64, the null class included, or None. The noise is
-    `noise.portable(seed)(x_0, step)`, which the backend draws on its device.
+    float64. `labels`: (batch,) int64, the null class included, or None. `condition`: float32 of
+    x_0's height and width, or None. The noise is `noise.portable(seed)(x_0, step)`, which the
+    backend draws on its device.
     """
 
     x_0: Float
@@ -50,6 +52,7 @@ class Batch:
     labels: Labels | None
     seed: int
     step: int
+    condition: Float | None = None
 
     def __len__(self) -> int:
         return len(self.x_0)
@@ -60,7 +63,7 @@ class Draws:
     """The batches of a run, by the number of the update.
 
     `label_dropout`: the probability that a label becomes `null_label`. `flips`: whether half of the
-    images are mirrored.
+    images are mirrored. `condition_size`: see `condition_of`.
     """
 
     images: Images
@@ -70,6 +73,7 @@ class Draws:
     label_dropout: float = 0.0
     null_label: int | None = None
     flips: bool = False
+    condition_size: int = 0
 
     def __post_init__(self) -> None:
         if self.label_dropout > 0.0 and self.null_label is None and self.images.labels is not None:
@@ -87,12 +91,14 @@ class Draws:
         if labels is not None and self.null_label is not None:
             dropped = uniform(self.seed, step, n, LABELS) < self.label_dropout
             labels[dropped] = self.null_label
+        x_0 = self.images.batch(index, flips)
         return Batch(
-            x_0=self.images.batch(index, flips),
+            x_0=x_0,
             t=times_at(self.schedule, uniform(self.seed, step, n, TIMES)),
             labels=labels,
             seed=self.seed,
             step=step,
+            condition=condition_of(x_0, self.condition_size),
         )
 
     def _order(self, step: int) -> npt.NDArray[np.int64]:
@@ -114,6 +120,11 @@ class Draws:
         return cache[epoch]
 
 
+def condition_of(x_0: Float, size: int) -> Float | None:
+    """What the network is shown of x_0 besides x_t: its blocks' means, `size` each way; 0: None."""
+    return low_resolution(x_0, size) if size else None
+
+
 def times_at(schedule: Schedule, u: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     """The times at the quantiles `u`, in [0, 1), of the law that training draws them from.
 
@@ -131,7 +142,9 @@ def times_at(schedule: Schedule, u: npt.NDArray[np.float64]) -> npt.NDArray[Any]
     return t_max * (EDGE + (1.0 - 2.0 * EDGE) * u)
 
 
-def held_out_batches(images: Images, schedule: Schedule, count: int) -> Iterator[Batch]:
+def held_out_batches(
+    images: Images, schedule: Schedule, count: int, condition_size: int = 0
+) -> Iterator[Batch]:
     """At most `count` images, each at one time and noise: the same whenever it is asked.
 
     The times are spread evenly over the quantiles (the multiples of the golden ratio modulo 1),
@@ -143,10 +156,12 @@ def held_out_batches(images: Images, schedule: Schedule, count: int) -> Iterator
     for k, start in enumerate(range(0, len(chosen), HELD_OUT_BATCH)):
         part = slice(start, start + HELD_OUT_BATCH)
         index = chosen[part]
+        x_0 = images.batch(index)
         yield Batch(
-            x_0=images.batch(index),
+            x_0=x_0,
             t=times[part],
             labels=None if images.labels is None else images.labels[index],
             seed=HELD_OUT_SEED,
             step=k,
+            condition=condition_of(x_0, condition_size),
         )

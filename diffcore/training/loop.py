@@ -113,6 +113,7 @@ class _Loop:
             label_dropout=self.training.label_dropout if task.unet.classes else 0.0,
             null_label=task.unet.classes if task.unet.null_class else None,
             flips=task.recipe.data.flips,
+            condition_size=task.recipe.data.condition_size,
         )
         self.step, self.seconds, self.saved_at = 0, 0.0, NEVER
         self.meter = Meter(None if saved is None else saved.pending)
@@ -205,7 +206,8 @@ class _Loop:
 
     def _held_out_loss(self, weights: Weights) -> float:
         count = self.evaluation.loss_images
-        batches = held_out_batches(self.held_out, self.task.schedule, count)
+        size = self.task.recipe.data.condition_size
+        batches = held_out_batches(self.held_out, self.task.schedule, count, size)
         return float(np.concatenate([self.stepper.losses(b, weights) for b in batches]).mean())
 
     def _draw(self) -> None:
@@ -214,10 +216,10 @@ class _Loop:
         for weights in WEIGHTS if early else WEIGHTS[:1]:
             if self.record.grid(self.step, weights).exists():
                 continue  # drawn before the run was stopped
-            samples = grids.draw(self.stepper, self.task, weights, self._asked)
+            samples = grids.draw(self.stepper, self.task, weights, self.held_out, self._asked)
             if samples is None:
                 return
-            self.record.draw(self.step, weights, samples, self.task.unet.classes)
+            self.record.draw(self.step, weights, samples, grids.columns(self.task))
 
     def _asked(self) -> bool:
         return self.stopping.asked is not None

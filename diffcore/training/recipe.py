@@ -108,6 +108,7 @@ class Recipe:
                 image_size=size,
                 channels=channels,
                 classes=classes,
+                condition_channels=channels if self.data.condition_size else 0,
                 learned_variance=self.loss.objective == "hybrid",
             )
         except (TypeError, ValueError) as error:
@@ -142,8 +143,8 @@ def load(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             f"recipe must be one of {', '.join(names())} or a .toml file, got "
             f"'{name_or_path}'{meant}"
         )
-    recipe = _recipe({"name": path.stem, **parse(text, str(name_or_path))})
-    return _recipe(override(asdict(recipe), overrides)) if overrides else recipe
+    recipe = from_table({"name": path.stem, **parse(text, str(name_or_path))})
+    return from_table(override(asdict(recipe), overrides)) if overrides else recipe
 
 
 def keys() -> list[str]:
@@ -167,7 +168,8 @@ def _files() -> Any:
     return resources.files(__package__) / "recipes"
 
 
-def _recipe(table: dict[str, Any]) -> Recipe:
+def from_table(table: dict[str, Any]) -> Recipe:
+    """The recipe of a table such as TOML's; what it leaves out takes its default."""
     if isinstance(table.get("schedule"), str):
         table = table | {"schedule": {"kind": table["schedule"]}}
     return built(Recipe, table, keys())

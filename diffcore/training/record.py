@@ -42,9 +42,9 @@ class Record:
         path = self.run.sample_grid(step)
         return path if weights == "ema" else path.with_name(f"{path.stem}-raw{path.suffix}")
 
-    def draw(self, step: int, weights: Weights, samples: Float, classes: int) -> None:
-        """Write a grid of samples whose classes take turns: a column each, where that is few."""
-        picture = grid(samples, classes if 2 <= classes <= MOST_COLUMNS else None)
+    def draw(self, step: int, weights: Weights, samples: Float, columns: int) -> None:
+        """Write a grid of samples, in so many columns where that is neither one nor many."""
+        picture = grid(samples, columns if 2 <= columns <= MOST_COLUMNS else None)
         png = encode_png(picture)
         write_atomically(self.grid(step, weights), png)
         if self._board is not None:

@@ -32,6 +32,9 @@ class Data:
     """Whether the network learns the images' labels, where there are any."""
     flips: bool = False
     """Whether half of the images are mirrored, left to right."""
+    condition_size: int = 0
+    """Side that the network is shown each image at, beside x_t, to learn super-resolution (SR3); 0
+    for no condition."""
     image_column: str = ""
     """The column of a table that holds the images; empty to find it."""
     label_column: str = ""
@@ -46,6 +49,11 @@ class Data:
             "data",
             size=(self.size >= 1, "be positive"),
             channels=(self.channels in (1, 3), "be 1 or 3"),
+            condition_size=(
+                self.condition_size == 0
+                or (0 < self.condition_size < self.size and self.size % self.condition_size == 0),
+                f"be 0 or a side that divides data.size = {self.size} and is below it",
+            ),
             held_out=(
                 0.0 < self.held_out < 1.0 if share else self.held_out >= 1,
                 "be a share in (0, 1) or a number of images",
@@ -62,7 +70,7 @@ class Data:
                 "(--data PATH, or --set data.source=PATH)"
             )
         options = asdict(self)
-        options.pop("flips")
+        options = {k: v for k, v in options.items() if k not in ("flips", "condition_size")}
         return load_train_and_held_out(options.pop("source"), **options)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import checkpoint
-from .recipe import Recipe
+from .recipe import Recipe, from_table
 from .run_folder import RunFolder
 from .stepper import State, Stepper, Task
 
@@ -66,7 +66,8 @@ def load(run: RunFolder, recipe: Recipe, digest: str) -> Saved | None:
     if not run.state.exists():
         return None
     arrays, content = checkpoint.read(run.state)
-    if changed := differences(content["recipe"], _plain(recipe)):
+    # Read as a recipe, for the keys that there were none of when it was written.
+    if changed := differences(_plain(from_table(content["recipe"])), _plain(recipe)):
         raise ValueError(
             f"{run.path} was begun with another recipe: {'; '.join(changed)}. A resumed run may "
             "change training.steps and evaluation only"
@@ -97,6 +98,7 @@ def publish(
 ) -> None:
     """Write the checkpoint that samples are drawn from: the network, its average, and no more."""
     recipe = task.recipe
+    size = recipe.data.condition_size
     stored = checkpoint.Checkpoint(
         unet=task.unet,
         schedule=task.schedule,
@@ -109,6 +111,7 @@ def publish(
             "seed": recipe.seed,
             "data": recipe.data.source,
             "classes": list(classes) if task.unet.classes else [],
+            **({"condition_size": size} if size else {}),
         },
     )
     checkpoint.save(run.checkpoint, stored)

@@ -56,8 +56,13 @@ class Stepper(Protocol):
         """The updates on the host, shape (len(updates), 2): the loop's one wait for the device."""
         ...
 
-    def denoise(self, weights: Weights, labels: npt.NDArray[np.int64] | None) -> Denoise:
-        """The network as a denoiser of the backend's float32 arrays."""
+    def denoise(
+        self,
+        weights: Weights,
+        labels: npt.NDArray[np.int64] | None,
+        condition: npt.NDArray[np.float32] | None = None,
+    ) -> Denoise:
+        """The network as a denoiser of the backend's float32 arrays, for samples so conditioned."""
         ...
 
     def array(self, host: npt.NDArray[np.float32]) -> Any:

@@ -54,7 +54,7 @@ class Constant:
     def numbers(self, updates: list[Update]) -> Any:
         return np.array(updates, np.float64).reshape(-1, 2)
 
-    def denoise(self, weights: Weights, labels: Any) -> Any:
+    def denoise(self, weights: Weights, labels: Any, condition: Any = None) -> Any:
         return lambda x_t, t: np.full_like(x_t, self._bias(weights))
 
     def array(self, host: Any) -> Any:

@@ -23,7 +23,7 @@ from diffcore.training.images import Images
 from diffcore.training.recipe import Data, Evaluation, Loss, Recipe, Training
 from diffcore.training.settings import unknown
 
-NAMES = ("cifar10", "digits", "faces-64", "mnist-32")
+NAMES = ("cifar10", "digits", "digits-sr", "faces-64", "mnist-32")
 
 
 def images(chosen: Recipe, classes: int = 10, size: int | None = None) -> Images:
@@ -42,6 +42,7 @@ def count_by_hand(
     attention: list[int],
     size: int,
     channels: int,
+    condition: int,
     rows: int,
 ) -> int:
     """The number of weights of DDPM's UNet, block by block, by its text."""
@@ -58,7 +59,7 @@ def count_by_hand(
 
     total = conv(width, 4 * width, 1) + conv(4 * width, 4 * width, 1) + rows * 4 * width
     c = width * multipliers[0]
-    total += conv(channels, c)
+    total += conv(channels + condition, c)
     skips = [c]
     last = len(multipliers) - 1
     for level, m in enumerate(multipliers):
@@ -175,6 +176,7 @@ def test_parameter_counts_by_hand(name: str) -> None:
         attention=chosen.unet["attention"],
         size=chosen.data.size,
         channels=chosen.data.channels,
+        condition=chosen.data.channels if chosen.data.condition_size else 0,
         rows=11 if chosen.data.labels else 0,
     )
     assert parameter_count(name) == expected
@@ -480,7 +482,7 @@ def test_every_key_can_be_set() -> None:
             recipe.load("cifar10", [f"{key}={{wrong = 1}}"])
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"digits"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"digits", "digits-sr"}))
 def test_data_of_ones_own_must_be_given(name: str) -> None:
     with pytest.raises(ValueError, match=r"data.source is empty.*--set data\.source=PATH"):
         recipe.load(name).data.load()
@@ -508,7 +510,8 @@ def test_the_data_options_are_those_of_the_loader() -> None:
 
     accepted = {*inspect.signature(load_images).parameters}
     accepted |= {*inspect.signature(load_train_and_held_out).parameters} - {"options"}
-    assert {f.name for f in dataclasses.fields(sections.Data)} - {"flips"} == accepted
+    own = {"flips", "condition_size"}
+    assert {f.name for f in dataclasses.fields(sections.Data)} - own == accepted
 
 
 def test_recipes_need_numpy_alone() -> None:
