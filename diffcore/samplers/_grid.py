@@ -1,21 +1,28 @@
 """The check that every planner makes of its time grid."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from .._arrays import is_number
-from ..schedules import Schedule
+from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
 
 
-def checked(schedule: Schedule, times: Sequence[float]) -> tuple[float, ...]:
-    """`times` as a tuple. ValueError unless they descend strictly and the schedule knows them."""
+def checked(
+    schedule: Schedule, times: Sequence[float], either_way: bool = False
+) -> tuple[float, ...]:
+    """`times` as a tuple: ints on a discrete schedule, floats on a continuous one.
+
+    either_way: whether the sampler goes up as well as down. ValueError unless the times descend
+    strictly, or where they may rise change at each step, and the schedule knows them all.
+    """
     grid = tuple(t.item() if hasattr(t, "item") else t for t in times)
     if len(grid) < 2 or not all(is_number(t) for t in grid):
         raise ValueError(f"times must be at least two numbers, got {grid}")
+    rule = "change at each step" if either_way else "descend strictly"
     for k in range(len(grid) - 1):
-        if not grid[k] > grid[k + 1]:
-            raise ValueError(
-                f"times must descend strictly, got {grid[k]} then {grid[k + 1]} at step {k}"
-            )
-    for t in (grid[0], grid[-1]):
+        if not (grid[k] > grid[k + 1] or (either_way and grid[k] < grid[k + 1])):
+            raise ValueError(f"times must {rule}, got {grid[k]} then {grid[k + 1]} at step {k}")
+    for t in grid:
         schedule(t)
-    return grid
+    kind: Any = {DiscreteSchedule: int, ContinuousSchedule: float}.get(type(schedule))
+    return grid if kind is None else tuple(map(kind, grid))

@@ -5,12 +5,12 @@ output, combines, and moves on. States and outputs are symbols, of which everyth
 combination with float64 weights, and each move becomes a `Stage`.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from ..plan import LogRange, Plan, Stage
 from ..schedules import Level, Schedule
+from ._first_order import first_order
 
 Symbol = tuple[str, int]
 """("x", i) is state number i, ("m", j) output number j, both from 0."""
@@ -81,12 +81,14 @@ class Trace:
     def ddim(self, time: float, x_0: Combination) -> None:
         """Move by the first-order step, alpha_s x_0 + sigma_s eps: exact where x_0 is constant.
 
-        Defined at alpha = 0 too, and at sigma_s = 0 it moves to x_0.
+        Down or up, defined at alpha = 0 too; at sigma_s = 0 it moves to x_0.
         """
-        alpha, sigma = self.schedule(time)
-        keep = sigma / self.level.sigma
-        share = -math.expm1(-0.5 * self.schedule.log_snr_gap(time, self.time))
-        self.move(time, keep * self.x + (alpha * share) * x_0)
+        keep, share, _ = first_order(self.schedule, self.time, time)
+        self.move(time, keep * self.x + share * x_0)
+
+    def first_order(self, time: float) -> None:
+        """Move by `ddim` with what the denoiser gives; from sigma = 0 at no call."""
+        self.ddim(time, self.denoise() if self.level.sigma else ZERO)
 
     def plan(self, name: str, order: int | None = None, /, **parameters: Any) -> Plan:
         """What was done, as a plan of that name and order."""

@@ -22,7 +22,8 @@ def ddpm(
     variance: "small" is the posterior's, sigma_s^2 (1 - r), exact for a point mass; "large" is the
     transition's, beta_t when s = t - 1, exact for standard normal data (Ho et al. 2020, section
     3.2); "learned" leaves the point between their logarithms to the denoiser, which must return
-    `Denoised` (Nichol & Dhariwal 2021, eq. 15). A step to sigma = 0 draws no noise.
+    `Denoised` (Nichol & Dhariwal 2021, eq. 15). A step to sigma = 0 draws no noise. Where times
+    rise the step is q(x_s | x_t), noise as it was added, at no call.
     """
     if times is None:
         if not isinstance(schedule, DiscreteSchedule):
@@ -31,7 +32,11 @@ def ddpm(
     if variance not in ("small", "large", "learned"):
         raise ValueError(f"variance must be 'small', 'large' or 'learned', got {variance!r}")
     stages = []
-    for t, s in pairwise(checked(schedule, times)):
+    for t, s in pairwise(checked(schedule, times, either_way=True)):
+        if s > t:
+            scale, added = transition(schedule, t, s)
+            stages.append(Stage(t, s, x=(scale,), z=math.sqrt(added)))
+            continue
         at_x_0, at_x_t, small = posterior(schedule, t, s)
         large = transition(schedule, s, t).variance
         if small == 0.0:

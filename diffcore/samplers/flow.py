@@ -9,7 +9,8 @@ the mean of a point mass but for its order: DDIM solves the straight part exactl
 On `edm`, where t = sigma / alpha, Heun's is `heun`'s too. A shifted flow is straight in its shifted
 time, not in t: to step along that, shift the times of a plain flow instead.
 
-A step to sigma = 0 takes the denoised x_0, which on straight schedules is Euler's step.
+Times may rise as well as descend. A step to sigma = 0 takes the denoised x_0, which on straight
+schedules is Euler's step; a step from there is DDIM's, which scales x by alpha.
 """
 
 from collections.abc import Sequence
@@ -23,13 +24,13 @@ from ._trace import Combination, Trace
 
 def flow_euler(schedule: Schedule, times: Sequence[float]) -> Plan:
     """Euler's method in t; order 1. Raises TypeError on a discrete schedule."""
-    trace = _start(schedule, times)
-    for s in checked(schedule, times)[1:]:
-        m = trace.denoise()
-        if schedule(s).sigma == 0.0:
-            trace.ddim(s, m)
+    trace, rest = _start(schedule, times)
+    for s in rest:
+        if _at_data(trace, s):
+            trace.first_order(s)
         else:
-            trace.move(s, trace.x + (s - trace.time) * _velocity(trace, m))
+            velocity = _velocity(trace, trace.denoise())
+            trace.move(s, trace.x + (s - trace.time) * velocity)
     return trace.plan("flow_euler", 1)
 
 
@@ -38,26 +39,31 @@ def flow_heun(schedule: Schedule, times: Sequence[float]) -> Plan:
 
     Raises TypeError on a discrete schedule.
     """
-    trace = _start(schedule, times)
-    for s in checked(schedule, times)[1:]:
-        m = trace.denoise()
-        if schedule(s).sigma == 0.0:
-            trace.ddim(s, m)
+    trace, rest = _start(schedule, times)
+    for s in rest:
+        if _at_data(trace, s):
+            trace.first_order(s)
             continue
-        x, width, velocity = trace.x, s - trace.time, _velocity(trace, m)
+        x, width, velocity = trace.x, s - trace.time, _velocity(trace, trace.denoise())
         trace.move(s, x + width * velocity)
         velocity = 0.5 * velocity + 0.5 * _velocity(trace, trace.denoise())
         trace.move(s, x + width * velocity)
     return trace.plan("flow_heun", 2)
 
 
-def _start(schedule: Schedule, times: Sequence[float]) -> Trace:
+def _start(schedule: Schedule, times: Sequence[float]) -> tuple[Trace, tuple[float, ...]]:
     if not isinstance(schedule, ContinuousSchedule):
         raise TypeError(
             "schedule must be continuous, with alpha and sigma differentiable in t, "
             f"got {type(schedule).__name__}"
         )
-    return Trace(schedule, checked(schedule, times)[0])
+    first, *rest = checked(schedule, times, either_way=True)
+    return Trace(schedule, first), tuple(rest)
+
+
+def _at_data(trace: Trace, s: float) -> bool:
+    """Whether either end of the step to s has no noise, so that no velocity is known there."""
+    return 0.0 in (trace.level.sigma, trace.schedule(s).sigma)
 
 
 def _velocity(trace: Trace, m: Combination) -> Combination:

@@ -2,13 +2,15 @@
 
     y = x / alpha, n = sigma / alpha:      dy / dn = (y - m) / n = eps
 
-(Karras et al. 2022, "EDM", eq. 4 with its scaling s(t) = alpha removed). A step to sigma = 0 takes
-the denoised x_0, a step from alpha = 0, where y is infinite, is DDIM's.
+(Karras et al. 2022, "EDM", eq. 4 with its scaling s(t) = alpha removed), down or up. A step to
+sigma = 0 takes the denoised x_0, a step from alpha = 0 or to it, where y is infinite, is DDIM's,
+and so is one from sigma = 0, which scales x by alpha.
 
 Churn (EDM, algorithm 2) raises the noise level from n to (1 + gamma) n before a step, with
 gamma = min(s_churn / steps, sqrt(2) - 1) where s_tmin <= n <= s_tmax, and fresh noise of scale
 s_noise; the denoiser is called after that, on the noisier state. It goes no higher than the
-schedule does, and needs times between: a discrete schedule raises ValueError.
+schedule does, needs times between, and descends: a discrete schedule raises ValueError, and so do
+times that rise.
 """
 
 import math
@@ -31,12 +33,12 @@ def euler(
     s_noise: float = 1.0,
 ) -> Plan:
     """Euler's method in n; order 1. Without churn the same steps as DDIM's with eta = 0."""
-    grid = checked(schedule, times)
+    grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
     for s in grid[1:]:
         churn.apply(trace)
-        trace.ddim(s, trace.denoise())
+        trace.first_order(s)
     return churn.plan(trace, "euler", order=1)
 
 
@@ -52,16 +54,18 @@ def heun(
 
     Order 2. Two calls a step, one for the step to sigma = 0 and for a step from alpha = 0.
     """
-    grid = checked(schedule, times)
+    grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
     for s in grid[1:]:
         churn.apply(trace)
+        if not interior(schedule, trace.time, s):
+            trace.first_order(s)
+            continue
         t, x, m = trace.time, trace.x, trace.denoise()
         slope = trace.eps(m)
         trace.ddim(s, m)
-        if interior(schedule, t, s):
-            along(trace, s, x, t, 0.5 * slope + 0.5 * trace.eps(trace.denoise()))
+        along(trace, s, x, t, 0.5 * slope + 0.5 * trace.eps(trace.denoise()))
     return churn.plan(trace, "heun", order=2)
 
 
@@ -79,20 +83,20 @@ def dpm2(
     schedule the midpoint is the nearest whole time between, weighted as DPM-Solver-2 weights the
     r_1 where that is, which keeps the order; a step that holds none is Euler's.
     """
-    grid = checked(schedule, times)
+    grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
     for s in grid[1:]:
         churn.apply(trace)
-        t, x, m = trace.time, trace.x, trace.denoise()
-        slope = trace.eps(m)
-        middle = None
+        t, middle = trace.time, None
         if interior(schedule, t, s):
             ends = schedule.log_snr_at(t), schedule.log_snr_at(s)
             middle = between(schedule, t, s, 0.25 * sum(ends))
         if middle is None:
-            trace.ddim(s, m)
+            trace.first_order(s)
             continue
+        x, m = trace.x, trace.denoise()
+        slope = trace.eps(m)
         share = 0.5
         if not isinstance(schedule, ContinuousSchedule):
             share = schedule.log_snr_gap(middle, t) / schedule.log_snr_gap(s, t)
@@ -103,7 +107,7 @@ def dpm2(
 
 def interior(schedule: Schedule, t: float, s: float) -> bool:
     """Whether both ends have signal and noise."""
-    return bool(schedule(t).alpha > 0.0 and schedule(s).sigma > 0.0)
+    return all(part > 0.0 for time in (t, s) for part in schedule(time))
 
 
 def along(trace: Trace, s: float, x: Combination, t: float, slope: Combination) -> None:
@@ -159,7 +163,7 @@ class _Churn:
         if not self.gamma or alpha == 0.0 or not self.s_tmin <= sigma / alpha <= self.s_tmax:
             return
         assert isinstance(schedule, ContinuousSchedule)
-        top = schedule.curve.t_max
+        top = float(schedule.curve.t_max)
         log_snr = schedule.log_snr_at(trace.time) - 2.0 * math.log1p(self.gamma)
         raised = schedule.time_at(log_snr) if log_snr > schedule.log_snr_at(top) else top
         if not raised > trace.time:

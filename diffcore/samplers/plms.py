@@ -12,16 +12,14 @@ that belong to n it is `lms`, of order 4.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._grid import checked
 from ._integrals import noise_level
+from ._noise_adams import Start, require_start
 from ._slope import Point, along, evaluate, interior
 from ._trace import Combination, Trace
-
-Start = Literal["multistep", "runge-kutta"]
 
 MEANS = {
     1: (1.0,),
@@ -31,18 +29,17 @@ MEANS = {
 }
 
 
-def plms(schedule: Schedule, times: Sequence[float], start: Start = "multistep") -> Plan:
+def plms(schedule: Schedule, times: Sequence[float], start: Start = "lower") -> Plan:
     """The PLMS sampler over the descending `times`, meant to be even; order 2.
 
-    start: "multistep" takes the first step by the pseudo trapezoidal rule, which calls three times,
-    and then lets the number of noises grow, one call a step (the usual code); "runge-kutta" takes
-    three steps by the pseudo Runge-Kutta method, four calls each (the paper's F-PNDM), or where a
+    start: "lower" takes the first step by the pseudo trapezoidal rule, which calls three times, and
+    then lets the number of noises grow, one call a step (the usual code); "singlestep" takes three
+    steps by the pseudo Runge-Kutta method, four calls each (the paper's F-PNDM), or where a
     discrete schedule has no time inside the step by the trapezoidal rule. A step to sigma = 0 takes
     the denoised x_0, where the paper continues eps; one from alpha = 0 is DDIM's. Raises ValueError
     on another start.
     """
-    if start not in ("multistep", "runge-kutta"):
-        raise ValueError(f"start must be 'multistep' or 'runge-kutta', got {start!r}")
+    require_start(start)
     grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     known: list[Point] = []
@@ -51,7 +48,7 @@ def plms(schedule: Schedule, times: Sequence[float], start: Start = "multistep")
         newest = known[0]
         if not interior(schedule, t, s):
             along(trace, newest, s)
-        elif start == "runge-kutta" and len(known) < 4:
+        elif start == "singlestep" and len(known) < 4:
             _runge_kutta(trace, newest, s)
         elif len(known) == 1:
             _trapezoid(trace, newest, s)

@@ -31,6 +31,6 @@ PLANNERS = {
     **{f"lms-{p}": planner(lms, order=p) for p in (1, 2, 3, 4)},
     "lms-lower": planner(lms, start="lower", lower_order_end=True),
     "plms": planner(plms),
-    "plms-runge-kutta": planner(plms, start="runge-kutta"),
+    "plms-singlestep": planner(plms, start="singlestep"),
 }
 ON_DISCRETE = [name for name in PLANNERS if not name.endswith("-t")]

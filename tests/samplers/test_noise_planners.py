@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from noise_convergence import SCHEDULES, error, grid, mixture_error, order
 from noise_planners import ON_DISCRETE, PLANNERS
-from strategies import timed
 
 from diffcore import oracles, plan, schedules, times
 from diffcore.samplers import ddim
@@ -17,6 +16,7 @@ from diffcore.samplers.deis import deis
 from diffcore.samplers.dpm_solver import dpm_solver
 from diffcore.samplers.lms import lms
 from diffcore.samplers.plms import plms
+from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 
@@ -186,7 +186,7 @@ def test_order_1_is_ddim(name):
         (28, "dpm_solver-3"),
         (11, "dpm_solver-3m"),
         (11, "plms"),
-        (19, "plms-runge-kutta"),
+        (19, "plms-singlestep"),
     ],
 )
 def test_how_often_the_denoiser_is_called(calls, name):
@@ -233,7 +233,7 @@ def test_a_lower_order_end_is_ddims_last_step():
         (lambda s, g: deis(s, g, order=0), "order must be a whole number in 1..3, got 0"),
         (lambda s, g: deis(s, g, variable="time"), "variable must be 't', 'rho' or 'log_rho'"),
         (lambda s, g: deis(s, g, variable="t"), "variable must be 'rho' or 'log_rho' on a discr"),
-        (lambda s, g: plms(s, g, start="lower"), "start must be 'multistep' or 'runge-kutta'"),
+        (lambda s, g: plms(s, g, start="upper"), "start must be 'singlestep' or 'lower'"),
         (lambda s, g: dpm_solver(s, g, order=4), "order must be a whole number in 1..3, got 4"),
         (lambda s, g: dpm_solver(s, g, variant="both"), "variant must be 'singlestep' or"),
         (lambda s, g: dpm_solver(s, g, formula="mine"), "formula must be 'exact' or 'publi"),

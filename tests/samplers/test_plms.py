@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
 from diffusers import PNDMScheduler
 from noise_convergence import MIXTURE, SCHEDULES, even_in_time, order
 from noise_diffusers import LINEAR, relative, states, whole_times
 
+import torch
 from diffcore import oracles, plan, schedules
 from diffcore.samplers.lms import lms
 from diffcore.samplers.plms import plms
@@ -14,7 +14,7 @@ from diffcore.samplers.plms import plms
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 EPS = np.finfo(np.float64).eps
 X = np.linspace(-2.0, 2.0, 9)[:, None]
-STARTS = ["multistep", "runge-kutta"]
+STARTS = ["lower", "singlestep"]
 
 
 @pytest.mark.parametrize("start", STARTS)
@@ -36,7 +36,7 @@ def test_over_even_times_the_order_is_2(kind, start):
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize(("n", "spacing", "offset"), [(20, "leading", 1), (20, "trailing", 0)])
 def test_diffusers_is_ours(start, own, n, spacing, offset):
-    """On its tables to float32, on ours to float64. skip_prk_steps is our start "multistep"."""
+    """On its tables to float32, on ours to float64. skip_prk_steps is our start "lower"."""
     scheduler, called, visited = theirs(start, n, spacing, offset)
     denoise = oracles.mixture(LINEAR, *MIXTURE)
     if not own:
@@ -53,7 +53,7 @@ def test_diffusers_is_ours(start, own, n, spacing, offset):
 def theirs(start, n, spacing, offset, **parameters):
     """A scheduler of n steps; the times it calls at; the grid that it goes through."""
     scheduler = PNDMScheduler(
-        skip_prk_steps=start == "multistep",
+        skip_prk_steps=start == "lower",
         timestep_spacing=spacing,
         steps_offset=offset,
         **parameters,
@@ -71,7 +71,7 @@ def exactly(scheduler):
 
 @pytest.mark.parametrize(
     ("start", "n", "spacing", "offset", "least"),
-    [("multistep", 30, "trailing", 0, 1e-3), ("runge-kutta", 40, "leading", 1, 1e-8)],
+    [("lower", 30, "trailing", 0, 1e-3), ("singlestep", 40, "leading", 1, 1e-8)],
 )
 def test_diffusers_steps_to_times_it_does_not_call_at(start, n, spacing, offset, least):
     """It steps by 1000 // n whatever the next time is, and by twice the rounded half of it.
@@ -94,7 +94,7 @@ def test_diffusers_steps_to_times_it_does_not_call_at(start, n, spacing, offset,
 
 def test_diffusers_extrapolates_to_data_which_is_farther_off():
     """In the last step, to sigma = 0; up to there the two agree, and the exact flow judges."""
-    scheduler, called, visited = theirs("multistep", 20, "leading", 0, set_alpha_to_one=True)
+    scheduler, called, visited = theirs("lower", 20, "leading", 0, set_alpha_to_one=True)
     scheduler.alphas_cumprod = torch.tensor(LINEAR.alpha_bar[1:])
     denoise = oracles.gaussian(LINEAR, 0.3, 0.2)
     found = states(scheduler, LINEAR, called, denoise, X)
@@ -107,7 +107,7 @@ def test_diffusers_extrapolates_to_data_which_is_farther_off():
 
 def test_diffusers_default_wastes_its_last_call():
     """With steps_offset=0 the last step goes from the first timestep's level to the same level."""
-    scheduler, called, _ = theirs("multistep", 20, "leading", 0)
+    scheduler, called, _ = theirs("lower", 20, "leading", 0)
     found = states(scheduler, LINEAR, called, oracles.mixture(LINEAR, *MIXTURE), X)
     np.testing.assert_array_equal(found[-1], found[-2])
 
@@ -115,7 +115,7 @@ def test_diffusers_default_wastes_its_last_call():
 def test_a_runge_kutta_step_without_a_time_inside_is_trapezoidal():
     schedule = schedules.linear()
     visited = (10, 9, 8, 7, 6, 0)
-    made = plms(schedule, visited, start="runge-kutta")
+    made = plms(schedule, visited, start="singlestep")
     assert made.evaluations == 3 * 2 + 2
     assert [stage.time for stage in made.stages] == [10, 9, 9, 8, 8, 7, 7, 6]
     assert made.stages[:2] == plms(schedule, visited).stages[:2]
