@@ -19,12 +19,20 @@ def at_least(low: int) -> Callable[[str], int]:
     return whole
 
 
-def share(text: str) -> float:
-    """The type of a number in [0, 1]."""
+def number(text: str) -> float:
+    """The type of a number, which may be infinite."""
     try:
         value = float(text)
     except ValueError:
         raise ArgumentTypeError(f"must be a number, got {text!r}") from None
+    if value != value:
+        raise ArgumentTypeError(f"must be a number, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """The type of a number in [0, 1]."""
+    value = number(text)
     if not 0.0 <= value <= 1.0:
         raise ArgumentTypeError(f"must be from 0 to 1, got {text}")
     return value

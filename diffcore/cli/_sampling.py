@@ -16,9 +16,11 @@ import numpy.typing as npt
 from .. import noise, samplers, times
 from .._optional import optional
 from ..denoisers import Clip, DynamicThreshold, Threshold
-from ..plan import Denoise, Denoised, Plan, iterate, prior
+from ..plan import Denoise, Denoised, Plan, iterate
 from ..schedules import ContinuousSchedule, DiscreteSchedule
+from ..tasks import last_part, repaint
 from ..training.pictures import Picture, grid
+from ._tasks import JUMP, Given
 
 Schedule = DiscreteSchedule | ContinuousSchedule
 Float = npt.NDArray[np.float32]
@@ -37,6 +39,8 @@ NONE = "none"
 """The word for the null class."""
 FRAMES, FILMED = 60, 64
 """Moments and images at most in an animation of the way from noise."""
+
+NOTHING = Given()
 
 ROW = 32
 """Images of a class at most in a row of a picture."""
@@ -62,8 +66,14 @@ def planned(
     eta: float = 0.0,
     variance: str = "small",
     rule: str = "trailing",
+    strength: float = 1.0,
+    resamples: int = 1,
+    jump: int | None = None,
 ) -> Plan:
-    """The plan that the options describe; ValueError names the option that cannot be."""
+    """The plan that the options describe; ValueError names the option that cannot be.
+
+    strength: see `tasks.last_part`; resamples and jump: see `tasks.repaint`.
+    """
     discrete = isinstance(schedule, DiscreteSchedule)
     if steps is None and sampler == "ddpm":
         steps = schedule.T if isinstance(schedule, DiscreteSchedule) else CONTINUOUS_STEPS
@@ -76,12 +86,18 @@ def planned(
         )
     if rule == "leading" and not discrete:
         raise ValueError("--grid leading needs a discrete schedule; the network's is continuous")
-    grid_times = getattr(times, rule)(schedule, steps)
-    if sampler == "ddim":
-        return samplers.ddim(schedule, grid_times, eta)
-    if eta:
-        raise ValueError(f"--eta belongs to --sampler ddim, got {eta:g} with ddpm")
-    return samplers.ddpm(schedule, grid_times, variance)  # type: ignore[arg-type]
+    if sampler != "ddim" and eta:
+        raise ValueError(f"--eta belongs to --sampler ddim, got {eta:g} with {sampler}")
+    own = {"eta": eta} if sampler == "ddim" else {"variance": variance}
+    visited = last_part(getattr(times, rule)(schedule, steps), strength)
+    longest = len(visited) - 2
+    if jump is not None and resamples > 1 and jump > longest:
+        raise ValueError(f"--jump must be at most {longest}, with {longest + 1} steps, got {jump}")
+    jump = min(jump or JUMP, longest)
+    planner = getattr(samplers, sampler)
+    if resamples == 1 or jump < 1:
+        return planner(schedule, visited, **own)  # type: ignore[no-any-return]
+    return repaint(schedule, planner, visited, jump=jump, resamples=resamples, **own)
 
 
 def class_names(trained: Any) -> list[str]:
@@ -129,6 +145,7 @@ def draw(
     batch: int = 64,
     threshold: Threshold | None = THRESHOLDS["clip"],
     film: int = 0,
+    given: Given = NOTHING,
     progress: bool = True,
 ) -> Drawn:
     """n images by `plan`, classes taken in turn from `labels`; the way to the first `film`."""
@@ -136,7 +153,7 @@ def draw(
     each = np.array([labels[i % len(labels)] for i in range(n)]) if labels else None
     source = noise.portable(seed)
     x: Float = np.zeros((n, unet.channels, unet.image_size, unet.image_size), np.float32)
-    x = prior(trained.schedule, plan.stages[0].time, source(x, 0))
+    x = given.start(trained.schedule, plan, source(x, 0))
     seen = _moments(len(plan.stages)) if film else set()
     frames = [_as_data(trained.schedule, plan.stages[0].time, x[:film])] if film else []
     bar = optional("tqdm", "torch").tqdm(
@@ -147,7 +164,8 @@ def draw(
         leave=False,
     )
     with bar:
-        denoise = _in_batches(trained, each, threshold, batch, n, bar)
+        denoise = _in_batches(trained, each, given, threshold, batch, n, bar)
+        denoise = given.held(denoise, trained.schedule, plan, source)
         for done in iterate(denoise, plan, x, source):
             x = done.x
             if done.index in seen:
@@ -175,17 +193,29 @@ def arranged(images: npt.NDArray[Any], labels: Labels | None) -> Picture:
 
 
 def _in_batches(
-    trained: Any, labels: Labels | None, threshold: Threshold | None, batch: int, n: int, bar: Any
+    trained: Any,
+    labels: Labels | None,
+    given: Given,
+    threshold: Threshold | None,
+    batch: int,
+    n: int,
+    bar: Any,
 ) -> Denoise:
     """The network's denoiser for host arrays of n images, `batch` of them at a time."""
     torch = optional("torch", "torch")
     parts = [slice(start, min(start + batch, n)) for start in range(0, n, batch)]
-    denoisers = [
-        trained.denoise(
-            None if labels is None else torch.from_numpy(labels[part]), threshold=threshold
-        )
-        for part in parts
-    ]
+
+    def of(part: slice) -> Denoise:
+        own = None if labels is None else torch.from_numpy(labels[part])
+        condition = given.condition
+        if condition is not None:
+            turn = np.arange(part.start, part.stop) % len(condition)
+            condition = torch.from_numpy(condition[turn])
+        if given.guide is not None:
+            return given.guide.denoiser(trained, own, condition, threshold)
+        return trained.denoise(own, condition=condition, threshold=threshold)  # type: ignore[no-any-return]
+
+    denoisers = [of(part) for part in parts]
 
     def denoise(x: Float, t: float, /) -> Any:
         outputs = []

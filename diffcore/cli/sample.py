@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from . import _backends
 from ._arguments import at_least, share
 from ._outputs import filling, require_suffix, reserve, reserve_folder
+from ._tasks import RESAMPLES, add_options, given, require_together
 
 if TYPE_CHECKING:
     from ._sampling import Drawn
 
+DEFAULT = 64
 ANIMATED = (".png", ".apng", ".gif", ".webp")
 
 
@@ -29,7 +31,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "source", type=Path, metavar="RUN|CHECKPOINT", help="a run's folder, or a .safetensors file"
     )
     sample.add_argument(
-        "-n", type=at_least(1), default=64, metavar="N", help="number of images (default: 64)"
+        "-n",
+        type=at_least(1),
+        metavar="N",
+        help="number of images (default: 64, or one for each of --condition)",
     )
     sample.add_argument(
         "--class",
@@ -40,6 +45,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="classes to draw, in turn, by number or name; none for images of no class "
         "(default: all in turn, where the network has any)",
     )
+    add_options(sample)
     sample.add_argument(
         "--sampler",
         choices=("ddim", "ddpm"),
@@ -117,7 +123,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(args: argparse.Namespace) -> int:
     """Draw and write."""
     out = Path(args.out)
-    _require_source(args.source)
+    require_source(args.source)
+    require_together(args)
     is_folder = args.out.endswith(("/", os.sep)) or out.is_dir() or not out.suffix
     if not is_folder and out.suffix.lower() not in (".png", ".npz"):
         raise ValueError(f"--out must end in .png or .npz, or be a folder, got {args.out}")
@@ -134,6 +141,9 @@ def run(args: argparse.Namespace) -> int:
     names = _sampling.class_names(trained)
     labels = _sampling.chosen_labels(args.classes, names, trained.unet)
     plan = _plan(args, trained)
+    what = given(args, trained)
+    conditions = what.condition
+    n = args.n or (DEFAULT if conditions is None else len(conditions))
     (reserve_folder if is_folder else reserve)(out, args.force)
     if args.trajectory is not None:
         reserve(args.trajectory, args.force)
@@ -141,12 +151,13 @@ def run(args: argparse.Namespace) -> int:
     drawn = _sampling.draw(
         trained,
         plan,
-        args.n,
+        n,
         seed=args.seed,
         labels=labels,
         batch=args.batch,
         threshold=_sampling.THRESHOLDS[args.threshold],
-        film=_sampling.filmed(args.n, labels) if args.trajectory else 0,
+        film=_sampling.filmed(n, labels) if args.trajectory else 0,
+        given=what,
     )
     _warn_of_nan(drawn)
     if is_folder:
@@ -171,7 +182,8 @@ def write_trajectory(path: Path, drawn: "Drawn") -> None:
     animation(path, [arranged(frame, labels) for frame in drawn.frames])
 
 
-def _require_source(source: Path) -> None:
+def require_source(source: Path) -> None:
+    """FileNotFoundError where there is no run or checkpoint."""
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such run or checkpoint")
 
@@ -191,6 +203,9 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
         eta=args.eta,
         variance=args.variance or ("learned" if learned else "small"),
         rule=args.grid,
+        strength=args.strength or 1.0,
+        resamples=1 if args.inpaint is None else args.resamples or RESAMPLES,
+        jump=args.jump,
     )
 
 

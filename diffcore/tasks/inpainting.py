@@ -75,13 +75,16 @@ def repaint(
     same law as `jump` single steps. To be run with `known_region`; the paper's planner is `ddpm`.
     parameters are the planner's.
 
-    Raises ValueError unless jump and resamples are positive whole numbers.
+    Raises ValueError unless jump and resamples are positive whole numbers and jump is below the
+    number of steps.
     """
     for name, value in (("jump", jump), ("resamples", resamples)):
         if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a positive whole number, got {value!r}")
     grid = tuple(times)
     last = len(grid) - 2
+    if resamples > 1 and jump > last:
+        raise ValueError(f"jump must be at most {last} for {last + 1} steps, got {jump}")
     stretches = [] if resamples == 1 else range(last, jump - 1, -jump)
     intervals = [
         Interval(t_min=grid[k], t_max=grid[k - jump], repetitions=resamples - 1) for k in stretches

@@ -211,3 +211,5 @@ def test_bad_arguments_are_named():
         for bad in (0, 1.5):
             with pytest.raises(ValueError, match=f"{name} must be a positive whole number"):
                 tasks.repaint(COSINE, samplers.ddpm, (3, 2, 1, 0), **{"jump": 1, name: bad})
+    with pytest.raises(ValueError, match="jump must be at most 2 for 3 steps, got 3"):
+        tasks.repaint(COSINE, samplers.ddpm, (3, 2, 1, 0), jump=3)
