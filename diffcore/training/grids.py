@@ -8,24 +8,13 @@ from collections.abc import Callable
 import numpy as np
 
 from ..noise import portable
-from ..plan import Plan, iterate, prior
-from ..samplers import ddim, ddpm
-from ..times import trailing
-from .draws import Schedule, condition_of
+from ..plan import iterate, prior
+from .draws import condition_of
 from .images import Float, Images
-from .sections import Evaluation
 from .stepper import Stepper, Task, Weights
 
 SAMPLE_SEED = 2**62 + 2
 PAIRED_COLUMNS = 8
-
-
-def sampling_plan(evaluation: Evaluation, schedule: Schedule, learned_variance: bool) -> Plan:
-    """The plan of a recipe's sampler, over `evaluation.steps` times."""
-    times = trailing(schedule, evaluation.steps)
-    if evaluation.sampler == "ddim":
-        return ddim(schedule, times, evaluation.eta)
-    return ddpm(schedule, times, "learned" if learned_variance else "small")
 
 
 def columns(task: Task) -> int:
@@ -45,7 +34,7 @@ def draw(
     With a condition: (2 samples, C, H, W), each condition and what was drawn for it.
     """
     n, unet = task.recipe.evaluation.samples, task.unet
-    plan = sampling_plan(task.recipe.evaluation, task.schedule, unet.learned_variance)
+    plan = task.recipe.evaluation.plan(task.schedule, unet.learned_variance)
     labels = np.arange(n, dtype=np.int64) % unet.classes if unet.classes else None
     shown = np.arange(n) % len(held_out)
     condition = condition_of(held_out.batch(shown), task.recipe.data.condition_size)

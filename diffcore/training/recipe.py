@@ -220,6 +220,11 @@ def _check_together(recipe: Recipe) -> None:
             f"loss.weighting must be 'constant' with loss.objective = 'mu', which has weights of "
             f"its own, got {loss.weighting!r}"
         )
+    try:
+        recipe.evaluation.plan(schedule, loss.objective == "hybrid")
+    except (TypeError, ValueError) as error:
+        sampler = recipe.evaluation.sampler
+        raise ValueError(f"evaluation.sampler = {sampler!r} is not for this run: {error}") from None
     _check_prediction(recipe.make_prediction(), schedule, last)
     if recipe.data.labels and not recipe.unet["null_class"]:
         wanted = "be 0 for a network without unet.null_class"

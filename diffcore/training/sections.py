@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from .. import samplers
+from ..plan import Plan
+from ..schedules import ContinuousSchedule, DiscreteSchedule
+from ..times import trailing
 from .images import Images
 from .settings import require
 
@@ -158,7 +161,7 @@ class Evaluation:
     samples: int = 64
     """Number of samples in it."""
     sampler: str = "ddim"
-    """The sampler, one of `diffcore.samplers`."""
+    """The sampler, by its name in `diffcore.samplers`."""
     steps: int = 50
     """Number of its steps."""
     eta: float = 0.0
@@ -169,7 +172,7 @@ class Evaluation:
     """Whether to log for TensorBoard too, where that is installed."""
 
     def __post_init__(self) -> None:
-        known = samplers.__all__
+        known = tuple(samplers.PLANNERS)
         _check(
             self,
             "evaluation",
@@ -182,6 +185,17 @@ class Evaluation:
             steps=(self.steps >= 1, "be positive"),
             eta=(self.eta >= 0.0, "be at least 0"),
             checkpoint_every=(self.checkpoint_every >= 0, "be at least 0"),
+        )
+
+    def plan(self, schedule: DiscreteSchedule | ContinuousSchedule, learned_variance: bool) -> Plan:
+        """The sampler's plan over `steps` times. Raises where it does not go with the schedule."""
+        parameters: dict[str, Any] = {}
+        if self.sampler == "ddim":
+            parameters["eta"] = self.eta
+        elif self.sampler == "ddpm":
+            parameters["variance"] = "learned" if learned_variance else "small"
+        return samplers.PLANNERS[self.sampler](
+            schedule, trailing(schedule, self.steps), **parameters
         )
 
 

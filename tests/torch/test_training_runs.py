@@ -12,7 +12,7 @@ import tiny
 import torch
 from diffcore import checkpoint, plan
 from diffcore.noise import portable
-from diffcore.samplers import ddim, ddpm
+from diffcore.samplers import ddim, ddpm, dpm_solver_pp
 from diffcore.times import trailing
 from diffcore.training import metrics
 from diffcore.training.state import Diverged
@@ -172,11 +172,11 @@ def test_metrics_are_json_lines_with_the_wall_clock_told_apart(
 
 
 def test_grids_are_drawn_by_the_sampler_of_the_recipe(source: Path) -> None:
-    from diffcore.training.grids import sampling_plan
-
     recipe = tiny.recipe(source, evaluation={"steps": 4, "eta": 0.5})
     schedule = recipe.make_schedule()
     times = trailing(schedule, 4)
-    assert sampling_plan(recipe.evaluation, schedule, False) == ddim(schedule, times, 0.5)
+    assert recipe.evaluation.plan(schedule, False) == ddim(schedule, times, 0.5)
     ancestral = replace(recipe.evaluation, sampler="ddpm")
-    assert sampling_plan(ancestral, schedule, True) == ddpm(schedule, times, "learned")
+    assert ancestral.plan(schedule, True) == ddpm(schedule, times, "learned")
+    other = replace(recipe.evaluation, sampler="dpm_solver_pp")
+    assert other.plan(schedule, False) == dpm_solver_pp(schedule, times)
