@@ -502,6 +502,13 @@ def test_runge_kutta_follows_the_flow_both_ways(name, order):
         assert fitted_order((64, 96, 128), error) == pytest.approx(order, abs=0.2)
 
 
+def test_runge_kutta_ends_with_the_denoised_x_0():
+    schedule = schedules.cosine_continuous()
+    made = runge_kutta(schedule, (1.0, 0.5, 0.0))
+    assert made.evaluations == 5
+    assert (made.stages[-1].x, made.stages[-1].m) == ((), (1.0,))
+
+
 def test_runge_kutta_on_whole_times():
     """Up every time of a discrete schedule and down again, with zero terminal SNR too."""
     schedule = schedules.zero_terminal_snr(schedules.linear(300, 1e-3, 0.06))
@@ -523,11 +530,11 @@ def test_runge_kutta_on_whole_times():
     [
         (lambda s: runge_kutta(s, (0.1, 0.5), 3), ValueError, "order must be 1, 2 or 4, got 3"),
         (lambda s: runge_kutta(s, (0.1,)), ValueError, "times must be at least two numbers"),
-        (lambda s: runge_kutta(s, (0.1, 0.5, 0.3)), ValueError, "one way, got 0.5 then 0.3"),
+        (lambda s: runge_kutta(s, (0.1, 0.1)), ValueError, "change at each step, got 0.1 then 0.1"),
         (
-            lambda s: runge_kutta(s, (0.5, 0.0)),
+            lambda s: runge_kutta(s, (0.0, 0.5)),
             ValueError,
-            "times must have sigma above 0, got 0.0",
+            "sigma above 0 but for the last, got 0.0",
         ),
         (
             lambda s: runge_kutta(schedules.linear(9), (1, 9)),

@@ -96,9 +96,9 @@ def _figure(width: float, height: float) -> Any:
     return optional("matplotlib.figure", "plot").Figure((width, height), layout="constrained")
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Any, path: Path, dots: int = 150) -> None:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=150)
+    figure.savefig(buffer, format=path.suffix[1:].lower(), dpi=dots)
     write_atomically(path, buffer.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""`diffcore plot`: what schedules do, as curves and as pictures."""
+"""`diffcore plot`: what schedules and samplers do, as curves and as pictures."""
 
 import argparse
 from pathlib import Path
@@ -18,7 +18,7 @@ DEFAULT = ("linear", "scaled_linear", "cosine", "sigmoid", "flow")
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the command."""
-    plot = commands.add_parser("plot", help="draw schedules and the forward process")
+    plot = commands.add_parser("plot", help="draw schedules, the forward process and samplers")
     kinds = plot.add_subparsers(title="what to draw", metavar="WHAT", required=True)
 
     schedules = kinds.add_parser(
@@ -57,6 +57,40 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     _add_output(forward, "forward.png")
     forward.set_defaults(run=_run_forward)
 
+    samplers = kinds.add_parser(
+        "samplers",
+        help="a mixture of Gaussians by every sampler, as a picture and a table",
+        description="Draw a mixture of Gaussians in the plane by every sampler, with the exact "
+        "denoiser, at several numbers of evaluations. Beside the picture, a table of the same name "
+        "that ends in .md holds the sliced Wasserstein distance and the maximum mean discrepancy "
+        "from exact samples.",
+    )
+    samplers.add_argument(
+        "--schedule",
+        default="cosine_continuous",
+        help=f"{_schedules.SYNTAX} (default: cosine_continuous)",
+    )
+    samplers.add_argument(
+        "--evaluations",
+        nargs="+",
+        type=at_least(1),
+        default=[5, 10, 20, 50],
+        metavar="N",
+        help="of the denoiser, at most (default: 5 10 20 50)",
+    )
+    samplers.add_argument(
+        "-n",
+        type=at_least(3),
+        default=2000,
+        metavar="N",
+        help="number of samples of each (default: 2000)",
+    )
+    samplers.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="seed of the noise (default: 0)"
+    )
+    _add_output(samplers, "samplers.png")
+    samplers.set_defaults(run=_run_samplers)
+
 
 def _add_output(command: argparse.ArgumentParser, default: str) -> None:
     command.add_argument(
@@ -92,6 +126,27 @@ def _run_forward(args: argparse.Namespace) -> int:
 
     _figures.forward(images, schedules, args.columns, args.seed, args.out)
     print(args.out)
+    return 0
+
+
+def _run_samplers(args: argparse.Namespace) -> int:
+    require_suffix(args.out, SUFFIXES)
+    schedule = _schedules.parse(args.schedule)
+    text = args.out.with_suffix(".md")
+    for path in (args.out, text):
+        reserve(path, args.force)
+
+    from .._files import write_atomically
+    from . import _sampler_figure, _sampler_runs
+
+    runs = _sampler_runs.runs(schedule, args.evaluations, args.n, args.seed)
+    title = f"A mixture of Gaussians by every sampler, {args.schedule}"
+    _sampler_figure.drawn(runs, args.evaluations, title, args.out)
+    command = ["plot", "samplers", "--schedule", args.schedule, "--evaluations"]
+    command += [*map(str, args.evaluations), "-n", str(args.n), "--seed", str(args.seed)]
+    table = _sampler_figure.table(runs, args.evaluations, title, command)
+    write_atomically(text, table.encode())
+    print(args.out, text, sep="\n")
     return 0
 
 

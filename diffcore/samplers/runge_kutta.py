@@ -6,17 +6,16 @@
 
 The probability flow in the angle (Salimans & Ho 2022, appendix D, for any schedule); in small
 angles it is EDM's in sigma / alpha, and it is regular at alpha = 0 too. Made for solving the flow
-to a tolerance, either way, rather than in few calls: times may ascend or descend, but sigma must be
-positive throughout.
+to a tolerance, either way, rather than in few calls.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .._arrays import is_number
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
+from ._grid import checked
 from ._trace import ZERO, Combination, Trace
 
 Row = tuple[float, tuple[float, ...]]
@@ -36,18 +35,26 @@ TABLEAUS: dict[int, tuple[Row, ...]] = {
 
 
 def runge_kutta(schedule: Schedule, times: Sequence[float], order: int = 4) -> Plan:
-    """The flow over `times`, ascending or descending, by the method of that order: 1, 2 or 4.
+    """The flow over `times`, up or down, by the method of that order: 1, 2 or 4.
 
-    As many calls a step as its order. Order 4 calls in the middle of a step, and so needs a
-    continuous schedule. Raises ValueError where times do not go one way, or sigma is 0 at one.
+    As many calls a step as its order, one for a step to sigma = 0, which takes the denoised x_0.
+    Order 4 calls in the middle of a step, and so needs a continuous schedule. Raises ValueError
+    where times do not change at each step, or leave sigma = 0.
     """
     if order not in TABLEAUS:
         raise ValueError(f"order must be 1, 2 or 4, got {order!r}")
     if order == 4 and not isinstance(schedule, ContinuousSchedule):
         raise ValueError("order must be 1 or 2 on a discrete schedule, which has no times between")
-    trace = Trace(schedule, times[0])
-    for t, s in pairwise(_checked(schedule, times)):
-        _step(trace, t, s, TABLEAUS[order])
+    grid = checked(schedule, times, either_way=True)
+    for t in grid[:-1]:
+        if schedule(t).sigma == 0.0:
+            raise ValueError(f"times must have sigma above 0 but for the last, got {t}")
+    trace = Trace(schedule, grid[0])
+    for t, s in pairwise(grid):
+        if schedule(s).sigma == 0.0:
+            trace.ddim(s, trace.denoise())
+        else:
+            _step(trace, t, s, TABLEAUS[order])
     return trace.plan("runge_kutta", order, order=order)
 
 
@@ -80,17 +87,3 @@ def _time_at(schedule: Schedule, t: float, turn: float) -> float:
     """The time whose angle is that of t and `turn` more."""
     assert isinstance(schedule, ContinuousSchedule)
     return schedule.time_at(-2.0 * math.log(math.tan(_angle(schedule, t) + turn)))
-
-
-def _checked(schedule: Schedule, times: Sequence[float]) -> tuple[float, ...]:
-    grid = tuple(times)
-    if len(grid) < 2 or not all(is_number(t) for t in grid):
-        raise ValueError(f"times must be at least two numbers, got {grid}")
-    up = grid[1] > grid[0]
-    for a, b in pairwise(grid):
-        if a == b or (b > a) != up:
-            raise ValueError(f"times must go one way, got {a} then {b}")
-    for t in grid:
-        if schedule(t).sigma == 0.0:
-            raise ValueError(f"times must have sigma above 0, got {t}")
-    return grid

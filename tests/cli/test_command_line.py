@@ -17,6 +17,7 @@ COMMANDS = [
     "plot",
     "plot schedules",
     "plot forward",
+    "plot samplers",
     "info",
     "identities",
     "demo",
