@@ -15,7 +15,7 @@ from .betas import (
 )
 from .continuous import ContinuousSchedule, cosine_continuous, edm, flow, sub_vp, ve, vp_linear
 from .discrete import DiscreteSchedule, Tables
-from .interpolated import interpolate
+from .interpolated import Interpolated, interpolate
 from .level import Level, Posterior, Schedule
 from .transforms import respace, shift, zero_terminal_snr
 
@@ -65,6 +65,7 @@ __all__ = [
     "KINDS",
     "ContinuousSchedule",
     "DiscreteSchedule",
+    "Interpolated",
     "Level",
     "Posterior",
     "Schedule",

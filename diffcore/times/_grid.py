@@ -1,0 +1,51 @@
+"""What every rule shares: a count that is checked, and times as the schedule counts them."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .._arrays import is_number
+from ..schedules import ContinuousSchedule, DiscreteSchedule, Interpolated
+
+Times = tuple[float, ...]
+Timed: TypeAlias = DiscreteSchedule | ContinuousSchedule
+
+
+def last_time(schedule: Timed) -> float:
+    """The noisiest time."""
+    return schedule.T if isinstance(schedule, DiscreteSchedule) else schedule.curve.t_max
+
+
+def first_time(schedule: Timed) -> float | None:
+    """The first time above data: 1 where times were whole, None where there is none."""
+    if isinstance(schedule, ContinuousSchedule) and not isinstance(schedule.curve, Interpolated):
+        return None
+    return 1
+
+
+def require_steps(schedule: Timed, n: Any) -> None:
+    """ValueError unless n is a whole number of steps, no more than a discrete schedule has."""
+    most = schedule.T if isinstance(schedule, DiscreteSchedule) else float("inf")
+    if not is_number(n) or not isinstance(n, int | np.integer) or not 1 <= n <= most:
+        raise ValueError(f"n must be a whole number of steps in 1..{most}, got {n!r}")
+
+
+def counted(schedule: Timed, times: Sequence[float]) -> Times:
+    """Descending times as the schedule counts them: on a discrete one whole and distinct.
+
+    There each is rounded; those above 0 that then coincide make way for each other, towards noise
+    first, then towards data, and stay in 1..T. There must be no more than T of them.
+    """
+    if isinstance(schedule, ContinuousSchedule):
+        return tuple(map(float, times))
+    whole = [round(t) for t in times if t > 0.0]
+    least = 1
+    for k in reversed(range(len(whole))):
+        least = whole[k] = max(whole[k], least)
+        least += 1
+    most = schedule.T
+    for k in range(len(whole)):
+        most = whole[k] = min(whole[k], most)
+        most -= 1
+    return (*whole, *([0] * (len(times) - len(whole))))

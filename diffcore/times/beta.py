@@ -1,0 +1,67 @@
+"""Grids at the quantiles of a beta distribution, dense at both ends.
+
+    t_k = T Q(1 - k / n),      I_Q(a, b) = p at Q = Q(p)
+
+with I the regularised incomplete beta function (Lee et al. 2024, "Beta Sampling is All You Need",
+section 4, with a = b = 0.6). I is summed as
+
+    I_x(a, b) = x^a (1 - x)^b / (a B(a, b)) (1 + sum_k prod_{j < k} (a + b + j) / (a + 1 + j) x)
+
+(Abramowitz & Stegun 1964, 26.5.4), whose terms are positive, for x up to 1/2, and as
+1 - I_{1-x}(b, a) above.
+"""
+
+import math
+
+from ._grid import Timed, Times, counted, last_time, require_steps
+
+
+def beta(schedule: Timed, n: int, a: float = 0.6, b: float = 0.6) -> Times:
+    """n times at the quantiles 1, 1 - 1/n, ..., 1/n of Beta(a, b) over [0, T], then 0.
+
+    a, b: below 1 they draw the times towards data and towards noise. Discrete times are rounded to
+    whole ones, distinct. Raises ValueError unless a, b > 0 and 1 <= n (<= T).
+    """
+    require_steps(schedule, n)
+    last = last_time(schedule)
+    return counted(schedule, [last * beta_quantile(1.0 - k / n, a, b) for k in range(n + 1)])
+
+
+def beta_quantile(p: float, a: float, b: float) -> float:
+    """The x in [0, 1] below which Beta(a, b) has mass p, by bisection to the last digits.
+
+    Raises ValueError unless 0 <= p <= 1 and a, b are positive and finite.
+    """
+    for name, value in (("a", a), ("b", b)):
+        if not 0.0 < value < math.inf:
+            raise ValueError(f"{name} must be positive and finite, got {value}")
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"p must be in [0, 1], got {p}")
+    if p in (0.0, 1.0):
+        return p
+    if p > _lower(0.5, a, b):
+        return 1.0 - _below_half(1.0 - p, b, a)
+    return _below_half(p, a, b)
+
+
+def _below_half(p: float, a: float, b: float) -> float:
+    """The quantile of p, which is at most 1/2."""
+    low, high = 0.0, 0.5
+    while low < (middle := 0.5 * (low + high)) < high:
+        if _lower(middle, a, b) < p:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _lower(x: float, a: float, b: float) -> float:
+    """I_x(a, b) for 0 < x <= 1/2."""
+    term = total = 1.0
+    k = 0
+    while term > 1e-18 * total:
+        term *= (a + b + k) / (a + 1.0 + k) * x
+        total += term
+        k += 1
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    return math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) * total / a

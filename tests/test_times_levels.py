@@ -1,0 +1,256 @@
+"""Grids by noise level, by quantiles and by square roots, against papers and published code."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from diffcore import samplers, schedules, times
+from strategies import discrete_schedules
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers' own.
+LINEAR = schedules.scaled_linear()
+JOINED = schedules.interpolate(LINEAR)
+RULES = {
+    "karras": times.karras,
+    "exponential": times.exponential,
+    "uniform_log_snr": lambda schedule, n: times.uniform_log_snr(schedule, n - 1),
+    "quadratic": times.quadratic,
+    "beta": times.beta,
+}
+
+
+def levels(schedule, grid):
+    """sigma / alpha of each time."""
+    return np.array([schedule(t).sigma / schedule(t).alpha for t in grid])
+
+
+def test_karras_is_equation_5_at_30_digits():
+    """Karras et al. 2022, eq. 5, on their schedule, where a time is its noise level."""
+    grid = times.karras(schedules.edm(), 18)
+    assert len(grid) == 19
+    assert (grid[0], grid[-1]) == (80.0, 0.0)
+    with mp.workdps(30):
+        low, high, rho = mp.mpf("0.002"), mp.mpf(80), mp.mpf(7)
+        for i in range(18):
+            step = mp.mpf(i) / 17 * (low ** (1 / rho) - high ** (1 / rho))
+            assert grid[i] == pytest.approx(float((high ** (1 / rho) + step) ** rho), rel=1e-13)
+    assert abs(times.karras(schedules.edm(), 18, rho=5.0)[9] / grid[9] - 1.0) > 0.1
+
+
+@pytest.mark.parametrize("schedule", [JOINED, schedules.vp_linear(), schedules.flow()])
+def test_on_any_schedule_the_levels_are_edms(schedule):
+    ends = {"sigma_min": 0.03, "sigma_max": 12.0}
+    rules = (
+        (times.karras, {"rho": 7.0}),
+        (times.karras, {"rho": 3.0}),
+        (times.exponential, {}),
+        (times.uniform_log_snr, {}),
+    )
+    for rule, extra in rules:
+        wanted = rule(schedules.edm(), 12, **ends, **extra)
+        got = levels(schedule, rule(schedule, 12, **ends, **extra))
+        np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+def test_exponential_and_uniform_log_snr():
+    """Equal ratios: n levels and data, or n steps between the two ends."""
+    grid = np.array(times.exponential(schedules.edm(), 5, 0.01, 100.0 * 0.8))
+    np.testing.assert_allclose(grid[1:-1] / grid[:-2], 8000.0 ** (-1 / 4), rtol=1e-13)
+    assert grid[-1] == 0.0
+    grid = times.uniform_log_snr(JOINED, 5)
+    assert len(grid) == 6
+    steps = np.diff([JOINED.log_snr_at(t) for t in grid])
+    np.testing.assert_allclose(steps, steps[0], rtol=1e-10)
+    assert (grid[0], grid[-1]) == (1000.0, pytest.approx(1.0, rel=1e-12))
+    # The limit of Karras' rule.
+    steep = times.karras(schedules.edm(), 9, rho=1e6)
+    np.testing.assert_allclose(steep, times.exponential(schedules.edm(), 9), rtol=1e-4)
+
+
+@pytest.mark.parametrize("option", ["karras", "exponential", "beta"])
+@pytest.mark.parametrize("n", [5, 20])
+def test_diffusers_agrees(option, n):
+    """EulerDiscreteScheduler's noise levels, and where between its times they lie.
+
+    Its levels are float32, and "beta" there means quantiles between two levels, not times.
+    """
+    options = {f"use_{option}_sigmas": True, "beta_schedule": "scaled_linear"}
+    scheduler = EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, **options)
+    scheduler.set_timesteps(n)
+    theirs = scheduler.sigmas.double().numpy()
+    low, high = levels(LINEAR, (1, 1000))
+    if option == "beta":
+        shares = [times.beta_quantile(1.0 - k / (n - 1), 0.6, 0.6) for k in range(n)]
+        grid = times.from_sigmas(JOINED, [*(low + (high - low) * q for q in shares), 0.0])
+    else:
+        grid = RULES[option](JOINED, n)
+    np.testing.assert_allclose(levels(JOINED, grid), theirs, rtol=2e-5, atol=1e-6)
+    assert len(grid) == n + 1
+    if option != "beta":
+        # Their time of a level, counted from 0 at our 1, is piecewise linear in its logarithm too.
+        timesteps = scheduler.timesteps.double().numpy()
+        np.testing.assert_allclose(np.array(grid[:-1]) - 1.0, timesteps, atol=2e-2)
+        whole = RULES[option](LINEAR, n)
+        if n == 5:
+            assert whole[:-1] == tuple(round(t) + 1 for t in timesteps)
+
+
+def test_uniform_log_snr_is_diffusers_lu_lambdas():
+    scheduler = DPMSolverMultistepScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", use_lu_lambdas=True
+    )
+    scheduler.set_timesteps(10)
+    grid = times.uniform_log_snr(JOINED, 9)
+    theirs = scheduler.sigmas.double().numpy()[:-1]
+    np.testing.assert_allclose(levels(JOINED, grid), theirs, rtol=2e-5)
+
+
+def test_quadratic_is_the_papers():
+    """tau_i = floor(c i^2) with c such that the last one is T (Song, Meng & Ermon 2021, D.2)."""
+    grid = times.quadratic(schedules.linear(), 10)
+    assert grid == (*(math.floor(10 * i**2) for i in range(10, 0, -1)), 0)
+    assert times.quadratic(schedules.flow(), 4) == (1.0, 0.5625, 0.25, 0.0625, 0.0)
+    assert grid != times.trailing(schedules.linear(), 10)
+
+
+@given(st.floats(1e-6, 1 - 1e-6), st.floats(0.05, 40.0), st.floats(0.05, 40.0))
+def test_quantiles_are_scipys(p, a, b):
+    x = times.beta_quantile(p, a, b)
+    wanted = stats.beta.ppf(p, a, b)
+    # Where the mass lies at 1 the quantile's digits are those of its distance from there.
+    assert x == pytest.approx(wanted, rel=1e-10, abs=1e-14)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.6, 0.6), (0.3, 2.0), (5.0, 1.5), (1.0, 1.0), (80.0, 60.0)])
+def test_quantiles_at_30_digits(a, b):
+    for p in (0.01, 0.3, 0.5, 0.77, 0.999):
+        x = times.beta_quantile(p, a, b)
+        with mp.workdps(30):
+            assert float(mp.betainc(a, b, 0, x, regularized=True)) == pytest.approx(p, rel=1e-12)
+    assert times.beta_quantile(0.0, a, b) == 0.0
+    assert times.beta_quantile(1.0, a, b) == 1.0
+
+
+def test_beta_grids():
+    """Lee et al. 2024: the quantiles of evenly spaced probabilities, times T."""
+    grid = times.beta(schedules.flow(), 8)
+    np.testing.assert_allclose(grid, stats.beta.ppf(1 - np.arange(9) / 8, 0.6, 0.6), rtol=1e-12)
+    whole = times.beta(schedules.linear(), 8)
+    assert whole == tuple(round(1000 * t) for t in grid)
+    np.testing.assert_allclose(times.beta(schedules.edm(), 4, 1.0, 1.0), (80, 60, 40, 20, 0))
+    skewed = times.beta(schedules.flow(), 8, 0.5, 2.0)
+    assert skewed[1] < grid[1]
+
+
+@given(discrete_schedules(), st.sampled_from(sorted(RULES)), st.data())
+def test_grids_on_discrete_schedules_are_whole_and_distinct(schedule, name, data):
+    if schedule.numbers.alpha[-1] == 0.0 and name in ("karras", "exponential", "uniform_log_snr"):
+        with pytest.raises(ValueError, match="sigma_max must be given where the schedule ends"):
+            RULES[name](schedule, 2)
+        return
+    least = 2 if name == "uniform_log_snr" else 1
+    n = data.draw(st.integers(least, schedule.T))
+    grid = RULES[name](schedule, n)
+    assert all(isinstance(t, int) for t in grid)
+    assert np.all(np.diff(grid) < 0)
+    above = [t for t in grid if t > 0]
+    assert len(above) == n
+    assert 1 <= above[-1] <= above[0] <= schedule.T
+    if len(grid) > 1:
+        samplers.ddim(schedule, grid)
+    # Where no two are rounded to one, each is the nearest.
+    joined = RULES[name](schedules.interpolate(schedule), n)
+    nearest = [round(t) for t in joined if t > 0]
+    if len(set(nearest)) == n and min(nearest) >= 1:
+        assert above == nearest
+
+
+def test_as_many_levels_as_there_are_times():
+    schedule = schedules.cosine(12)
+    for rule in (times.karras, times.exponential, times.quadratic, times.beta):
+        assert rule(schedule, 12) == times.every(schedule)
+    assert times.karras(schedules.linear(), 1) == (1000, 0)
+
+
+def test_from_sigmas():
+    sigmas = [14.0, 3.0, 0.5, 0.0]
+    for schedule in (JOINED, schedules.vp_linear(), schedules.flow(), schedules.edm()):
+        grid = times.from_sigmas(schedule, sigmas)
+        np.testing.assert_allclose(levels(schedule, grid), sigmas, rtol=1e-13)
+        assert grid[-1] == 0.0
+    rounded = times.from_sigmas(LINEAR, sigmas)
+    assert rounded == tuple(round(t) for t in times.from_sigmas(JOINED, sigmas))
+    flow = schedules.flow()
+    assert times.from_sigmas(flow, [math.inf, 1.0]) == (1.0, pytest.approx(0.5, rel=1e-15))
+    zero = schedules.zero_terminal_snr(LINEAR)
+    assert times.from_sigmas(zero, [math.inf, 1.0, 0.0])[0] == 1000
+    for grid in (times.every(LINEAR)[::97], times.trailing(LINEAR, 10)):
+        assert times.from_sigmas(LINEAR, levels(LINEAR, grid)) == grid
+
+
+def test_explicit_lists():
+    assert times.explicit(LINEAR, [999.6, 500.4, 0.2]) == (1000, 500, 1)
+    assert times.explicit(LINEAR, [10.2, 10.1, 9.9, 0]) == (12, 11, 10, 0)
+    assert times.explicit(schedules.linear(3), [2.9, 2.8, 2.7, 0.0]) == (3, 2, 1, 0)
+    assert times.explicit(JOINED, [999.6, 0]) == (999.6, 0.0)
+    assert times.explicit(schedules.edm(), (80, 1)) == (80.0, 1.0)
+
+
+def test_interpolated_schedules_keep_the_rules_of_discrete_ones():
+    assert times.trailing(JOINED, 3) == (1000.0, 2000 / 3, 1000 / 3, 0.0)
+    assert times.linspace(JOINED, 3) == (1000.0, 500.5, 1.0, 0.0)
+    assert times.linspace(LINEAR, 3) == (1000, 501, 1, 0)
+    assert times.linspace(JOINED, 1) == (1000.0, 0.0)
+    quadratic = times.quadratic(JOINED, 3)
+    assert quadratic == (1000.0, pytest.approx(4000 / 9), pytest.approx(1000 / 9), 0.0)
+
+
+FLOW = schedules.flow()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: times.karras(FLOW, 5), "sigma_max must be given where the schedule ends without"),
+        (lambda: times.karras(LINEAR, 0), r"n must be a whole number of steps in 1..1000, got 0"),
+        (lambda: times.karras(LINEAR, 5, rho=0.0), "rho must be positive and finite, got 0.0"),
+        (
+            lambda: times.karras(LINEAR, 5, sigma_max=99.0),
+            "sigma_max must be in .0, 14.6.*, got 99",
+        ),
+        (
+            lambda: times.exponential(schedules.ve(), 5, 1e-3),
+            "sigma_min must be in .0.01, 50., got",
+        ),
+        (lambda: times.exponential(LINEAR, 5, 3.0, 2.0), "sigma_min must be positive and below"),
+        (lambda: times.exponential(LINEAR, 5, -1.0), "sigma_min must be positive and below"),
+        (lambda: times.uniform_log_snr(LINEAR, 1000), "n must be below T = 1000, since the grid"),
+        (lambda: times.uniform_log_snr(LINEAR, 2.5), "n must be a whole number of steps"),
+        (lambda: times.quadratic(LINEAR, 1001), "n must be a whole number of steps"),
+        (
+            lambda: times.from_sigmas(LINEAR, [1.0, 2.0]),
+            "sigmas must descend strictly, got 1.0 then",
+        ),
+        (lambda: times.from_sigmas(LINEAR, [99.0, 2.0]), "sigmas must be in .0, 14.6.*, got 99"),
+        (lambda: times.from_sigmas(LINEAR, [1.0, -2.0]), "sigmas must be one or more from 0 on"),
+        (lambda: times.from_sigmas(LINEAR, []), "sigmas must be one or more from 0 on"),
+        (lambda: times.explicit(LINEAR, [5, 5]), "times must descend strictly, got 5.0 then 5.0"),
+        (lambda: times.explicit(LINEAR, [1001, 5]), "times must be one or more in .0, 1000."),
+        (
+            lambda: times.explicit(schedules.linear(2), [2, 1.5, 1, 0]),
+            "n must be a whole number of steps in 1..2, got 3",
+        ),
+        (lambda: times.beta(LINEAR, 5, a=0.0), "a must be positive and finite, got 0.0"),
+        (lambda: times.beta(LINEAR, 5, b=math.inf), "b must be positive and finite, got inf"),
+        (lambda: times.beta_quantile(1.5, 1.0, 1.0), r"p must be in \[0, 1\], got 1.5"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
