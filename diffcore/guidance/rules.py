@@ -27,7 +27,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """w c + (1 - w) u; weight: a number, or an array (batch,) beside the data."""
+    """w c + (1 - w) u; weight: a number, or an array (batch,) beside the data, of their dtype."""
 
     weight: Any
 
@@ -35,7 +35,7 @@ class Linear:
         _require_weight(self.weight)
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
-        w = expand(self.weight, conditional)
+        w = _beside(self.weight, conditional)
         # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
         return linear_combination((w, 1.0 - w), (conditional, unconditional))
 
@@ -100,7 +100,7 @@ class Projected:
         none = square == 0.0
         share = _per_sample(d * conditional) / xp.where(none, xp.ones_like(square), square)
         along = xp.where(none, xp.zeros_like(square), share) * conditional
-        further = expand(self.weight, d) - 1.0
+        further = _beside(self.weight, d) - 1.0
         return linear_combination(
             (1.0, further, further * (self.eta - 1.0)), (conditional, d, along)
         )
@@ -152,6 +152,13 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
 def _per_sample(x: Any) -> Any:
     """The sum over all axes but the first, which broadcasts against x."""
     return namespace(x).sum(x, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else x
+
+
+def _beside(weight: Any, x: Any) -> Any:
+    """The weight as it broadcasts against x."""
+    if not is_number(weight) and weight.dtype != x.dtype:
+        raise TypeError(f"weight must have the dtype of x_t, {x.dtype}, got {weight.dtype}")
+    return expand(weight, x)
 
 
 def _require_weight(weight: Any) -> None:

@@ -36,7 +36,8 @@ def known_region(
     one run, as it counts its calls. Without `noise` the state's own is kept: then begin from
     `noised` where the plan's start has signal.
 
-    A plan that ends at sigma = 0 ends with `known` itself where it is kept.
+    A plan that ends at sigma = 0 ends with `known` itself where it is kept. Raises TypeError unless
+    known and keep have x_t's dtype.
     """
     require_floating("known", known)
     require_floating("keep", keep)
@@ -45,7 +46,12 @@ def known_region(
     def filled(x: Any, into: Any) -> Any:
         return keep * x + (1.0 - keep) * into
 
-    def inpainting(x_t: Any, t: float, /) -> Any:
+    def inpainting(x_t: Any, t: Any, /) -> Any:
+        for name, given in (("known", known), ("keep", keep)):
+            if given.dtype != x_t.dtype:
+                raise TypeError(
+                    f"{name} must have the dtype of x_t, {x_t.dtype}, got {given.dtype}"
+                )
         if noise is not None:
             alpha, sigma = level(schedule, t, x_t)
             eps = noise(x_t, next(calls))

@@ -19,11 +19,12 @@ inversion"): one makes the round trip of order 2. They converge where the step i
 enough where alpha = 1 and the denoiser does not stretch.
 """
 
-import math
 from collections.abc import Sequence
+from itertools import pairwise
 
-from .._arrays import is_number
 from ..plan import Plan
+from ..samplers._first_order import first_order
+from ..samplers._grid import checked
 from ..samplers._trace import Trace
 from ..schedules import Schedule
 
@@ -31,43 +32,24 @@ from ..schedules import Schedule
 def invert(schedule: Schedule, times: Sequence[float], iterations: int = 0) -> Plan:
     """The plan from data to noise over ascending `times`; deterministic, of order 1.
 
-    iterations: 0 for DDIM's inversion; more to undo DDIM's steps over the same times instead.
-    Raises ValueError unless the times ascend strictly and iterations is a whole number from 0 on.
+    iterations: 0 for DDIM's inversion, which is `samplers.ddim` going up; more to undo DDIM's steps
+    over the same times instead. Raises ValueError unless the times ascend strictly and iterations
+    is a whole number from 0 on.
     """
-    grid = _ascending(schedule, times)
+    grid = checked(schedule, times, either_way=True)
+    for k, (s, t) in enumerate(pairwise(grid)):
+        if not s < t:
+            raise ValueError(f"times must ascend strictly, got {s} then {t} at step {k}")
     if not isinstance(iterations, int) or iterations < 0:
         raise ValueError(f"iterations must be a whole number from 0 on, got {iterations!r}")
     trace = Trace(schedule, grid[0])
     for t in grid[1:]:
-        _step(trace, t, iterations)
+        s, x_s = trace.time, trace.x
+        solvable = trace.level.sigma > 0.0
+        trace.first_order(t)
+        if not solvable:
+            continue
+        keep, share, _ = first_order(schedule, t, s)
+        for _ in range(iterations):
+            trace.move(t, (1.0 / keep) * (x_s - share * trace.denoise()))
     return trace.plan("ddim_inversion", 1, iterations=iterations)
-
-
-def _step(trace: Trace, t: float, iterations: int) -> None:
-    schedule, s, x = trace.schedule, trace.time, trace.x
-    source, target = trace.level, schedule(t)
-    if source.sigma == 0.0:
-        trace.move(t, (target.alpha / source.alpha) * x)
-        return
-    half_gap = 0.5 * schedule.log_snr_gap(s, t)
-    keep = target.sigma / source.sigma
-    # alpha_t (1 - exp(half_gap)), which is alpha_t - alpha_s keep, at alpha_t = 0 too.
-    share = -source.alpha * keep if target.alpha == 0.0 else -target.alpha * math.expm1(half_gap)
-    trace.move(t, keep * x + share * trace.denoise())
-    back = -source.alpha * math.expm1(-half_gap)
-    for _ in range(iterations):
-        trace.move(t, keep * (x - back * trace.denoise()))
-
-
-def _ascending(schedule: Schedule, times: Sequence[float]) -> tuple[float, ...]:
-    grid = tuple(t.item() if hasattr(t, "item") else t for t in times)
-    if len(grid) < 2 or not all(is_number(t) for t in grid):
-        raise ValueError(f"times must be at least two numbers, got {grid}")
-    for k in range(len(grid) - 1):
-        if not grid[k] < grid[k + 1]:
-            raise ValueError(
-                f"times must ascend strictly, got {grid[k]} then {grid[k + 1]} at step {k}"
-            )
-    for t in (grid[0], grid[-1]):
-        schedule(t)
-    return grid

@@ -151,6 +151,8 @@ def test_a_weight_for_each_sample():
     for i, w in enumerate(weights):
         one = guidance.two_pass(*pair(schedule), w)(x, 20)
         np.testing.assert_allclose(got[i], one[i], rtol=0, atol=8 * EPS)
+    with pytest.raises(TypeError, match="weight must have the dtype of x_t, float32"):
+        guidance.two_pass(*pair(schedule), weights)(x.astype(np.float32), 20)
     projected = guidance.two_pass(*pair(schedule), guidance.Projected(weights))(x, 20)
     np.testing.assert_array_equal(projected[1], pair(schedule)[0](x, 20)[1])
 

@@ -207,6 +207,11 @@ def test_bad_arguments_are_named():
         tasks.known_region(correlated(COSINE), COSINE, np.ones((1, 2), int), x)
     with pytest.raises(TypeError, match="keep must be a real floating-point array, got dtype bool"):
         tasks.known_region(correlated(COSINE), COSINE, x, np.ones((1, 2), bool))
+    for name in ("known", "keep"):
+        arrays = {"known": x, "keep": x, name: x.astype(np.float32)}
+        wrong = tasks.known_region(correlated(COSINE), COSINE, **arrays)
+        with pytest.raises(TypeError, match=f"{name} must have the dtype of x_t, float64"):
+            wrong(x, 10)
     for name in ("jump", "resamples"):
         for bad in (0, 1.5):
             with pytest.raises(ValueError, match=f"{name} must be a positive whole number"):
