@@ -7,6 +7,7 @@ gaussians     log density, KL, discretised likelihood
 losses        L_simple, weightings, the variational bound, the hybrid
 noise         noise is an argument
 times, plan, samplers     a sampler is a table of numbers, run by one loop
+moments, adaptive         what a plan does to Gaussian data; the sampler that is no plan
 denoisers, oracles        networks and exact answers as E[x_0 | x_t]
 guidance, tasks           denoisers made of denoisers, and what to do with them besides sampling
 likelihood    the variational bound in full, and the log density of the probability flow
@@ -14,12 +15,14 @@ unet, checkpoint          what every backend implements, and the file they share
 """
 
 from . import (
+    adaptive,
     checkpoint,
     denoisers,
     gaussians,
     guidance,
     likelihood,
     losses,
+    moments,
     noise,
     oracles,
     plan,
@@ -36,12 +39,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "adaptive",
     "checkpoint",
     "denoisers",
     "gaussians",
     "guidance",
     "likelihood",
     "losses",
+    "moments",
     "noise",
     "oracles",
     "plan",

@@ -18,7 +18,7 @@ import diffcore
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "diffcore"
 FLOORS = [
-    "_arrays _files _optional",
+    "_arrays _files _optional _step_control",
     "_tensors",
     "schedules",
     "process",
@@ -27,7 +27,9 @@ FLOORS = [
     "noise",
     "times",
     "plan",
+    "moments",
     "samplers",
+    "adaptive",
     "denoisers",
     "guidance",
     "tasks",
@@ -126,7 +128,18 @@ def test_all_names_the_modules_that_exist():
 
 @pytest.mark.parametrize(
     "package",
-    ["schedules", "samplers", "unet", "losses", "noise", "verify", "guidance", "tasks"],
+    [
+        "schedules",
+        "samplers",
+        "unet",
+        "losses",
+        "noise",
+        "plan",
+        "times",
+        "verify",
+        "guidance",
+        "tasks",
+    ],
 )
 def test_all_of_a_package_is_sorted_and_there(package):
     module = importlib.import_module(f"diffcore.{package}")

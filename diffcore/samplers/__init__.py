@@ -9,7 +9,7 @@
 | `euler_ancestral` | 1 | noise | Euler's step down too far, then noise |
 | `dpm2_ancestral` | 2 | noise | the midpoint rule's |
 | `flow_euler`, `flow_heun` | 1, 2 | 1, 2 | in the schedule's own time, along the velocity |
-| `runge_kutta` | 1, 2, 4 | 1, 2, 4 | classical methods, for the flow to a tolerance, sigma > 0 |
+| `runge_kutta` | 1, 2, 4 | 1, 2, 4 | classical methods, for the flow to a tolerance |
 | `dpm_solver` | 1 to 3 | 1 to 3 | exponential, on the noise, singlestep or multistep |
 | `dpm_solver_pp` | 1 to 3 | 1 to 3 | exponential, on x_0, multistep or singlestep |
 | `dpm_solver_pp_sde` | 1 | noise | the same for the reverse SDE |
@@ -21,10 +21,11 @@
 | `restart` | | | any planner, with ways up and down again between |
 
 All take f(schedule, times, **parameters); `restart` takes the planner before the times. `PLANNERS`
-has them by name, without `restart`. The order is the highest of the defaults' family that is
-declared and measured; see each function. `ddim`, `ddpm`, `euler`, `heun`, `dpm2`, `flow_euler` and
-`flow_heun` go up in time as well as down, `runge_kutta` one way; all others descend. A step to
-sigma = 0 takes the denoised x_0, a step from alpha = 0 is DDIM's.
+has them by name, without `restart`. Orders are those that are declared and measured, by `order`
+and other parameters; see each function. `ddim`, `ddpm`, `euler`, `heun`, `dpm2`, `flow_euler`,
+`flow_heun` and `runge_kutta` go up in time as well as down; all others descend. A step to sigma = 0
+takes the denoised x_0; a step from alpha = 0 is DDIM's, but for the methods that are regular there
+(`flow_euler`, `flow_heun`, `runge_kutta`).
 
 Multistep methods share two parameters: `start`, how the first steps are taken, which know fewer
 outputs ("singlestep" by a method that calls inside the step and keeps the order, "lower" by what

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from identities import assert_keeps_marginals
 from noise_convergence import SCHEDULES, error, grid, mixture_error, order
 from noise_planners import ON_DISCRETE, PLANNERS
 
@@ -53,21 +54,7 @@ def test_a_higher_order_than_there_is_is_not_measured():
 def test_a_point_mass_keeps_its_mean_and_variance(name, case, to_data):
     schedule, found = case
     found = [*found[::-1], 0] if to_data else found[::-1]
-    made = PLANNERS[name](schedule, found)
-    visited = [made.stages[0].time, *(stage.time_next for stage in made.stages)]
-    bounds = [4 * EPS * schedule(visited[0]).sigma]
-    # What a stage rounds, from terms that cancel, later ones carry on, and may magnify.
-    for k, stage in enumerate(made.stages):
-        size = sum(map(abs, stage.m)) + schedule(stage.time_next).alpha
-        carried = 0.0
-        for i, c in enumerate(stage.x):
-            size += abs(c) * sum(schedule(visited[k - i]))
-            carried += abs(c) * bounds[k - i]
-        bounds.append(carried + 32 * EPS * size)
-    residuals = np.append(0.0, plan.mean_residuals(made, schedule))
-    assert np.all(np.abs(residuals) <= bounds)
-    wanted = np.array([schedule(t).sigma for t in visited])
-    assert np.all(np.abs(np.sqrt(plan.variances(made, schedule)) - wanted) <= bounds)
+    assert_keeps_marginals(PLANNERS[name](schedule, found), schedule)
 
 
 def test_the_identities_reject_a_wrong_weight():

@@ -1,0 +1,207 @@
+"""What every exported planner must satisfy, with its defaults."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from identities import assert_keeps_marginals
+from noise_convergence import SCHEDULES, error, grid, mixture_error, order
+
+from conftest import as_numpy, make, namespace_of
+from diffcore import noise, oracles, plan, samplers, schedules, times
+from diffcore.plan import Plan, Stage
+from diffcore.samplers import Interval, restart
+from strategies import timed
+
+
+def restarted(schedule, grid):
+    """`restart` around Heun's method, once over the second step and twice over the last but one."""
+    intervals = {Interval(t_min=grid[2], t_max=grid[1])} if len(grid) > 3 else set()
+    if len(grid) > 5:
+        intervals.add(Interval(t_min=grid[-2], t_max=grid[-3], repetitions=2))
+    return restart(schedule, samplers.heun, grid, *intervals)
+
+
+PLANNERS = {**samplers.PLANNERS, "restart": restarted}
+DETERMINISTIC = [n for n, f in PLANNERS.items() if f(schedules.flow(), (0.9, 0.7, 0.4, 0.1)).order]
+# These take steps in the schedule's own time, or in an angle, in which a point mass does not move
+# along a straight line: on others than straight schedules its mean is kept to their order alone.
+IN_TIME = ["flow_euler", "flow_heun"]
+CURVED = [*IN_TIME, "runge_kutta"]
+STRAIGHT = [name for name in PLANNERS if name not in CURVED]
+KINDS = {
+    "linear": schedules.linear(),
+    "zero_terminal_snr": schedules.zero_terminal_snr(schedules.linear()),
+    "interpolated": schedules.interpolate(schedules.zero_terminal_snr(schedules.linear())),
+    "vp_linear": schedules.vp_linear(),
+    "cosine": schedules.cosine_continuous(),
+    "flow": schedules.flow(),
+    "edm": schedules.edm(),
+}
+DISCRETE = ["linear", "zero_terminal_snr"]
+CASES = [(n, kind) for n in PLANNERS for kind in KINDS if n not in CURVED or kind not in DISCRETE]
+
+
+def planned(name, kind, n):
+    """A plan of n steps to data."""
+    return PLANNERS[name](KINDS[kind], times.trailing(KINDS[kind], n))
+
+
+def test_planners_are_all_that_are_exported():
+    functions = [n for n in samplers.__all__ if inspect.isfunction(getattr(samplers, n))]
+    assert sorted(PLANNERS) == sorted(functions)
+    for name, function in samplers.PLANNERS.items():
+        assert function is getattr(samplers, name)
+        assert list(inspect.signature(function).parameters)[:2] == ["schedule", "times"]
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+@given(case=timed(count=6), to_data=st.booleans())
+def test_mean_and_marginal_variance_are_kept(name, case, to_data):
+    schedule, found = case
+    found = [*found[::-1], 0] if to_data else found[::-1]
+    assert_keeps_marginals(PLANNERS[name](schedule, found), schedule)
+
+
+@pytest.mark.parametrize("name", IN_TIME)
+@given(parts=st.sets(st.integers(0, 100), min_size=3, max_size=6), kind=st.booleans())
+def test_steps_in_time_keep_them_where_the_way_is_straight(name, parts, kind):
+    schedule = schedules.flow() if kind else schedules.edm()
+    found = [schedule.curve.t_max * p / 100 for p in sorted(parts, reverse=True)]
+    assert_keeps_marginals(PLANNERS[name](schedule, found), schedule)
+
+
+@pytest.mark.parametrize("name", CURVED)
+def test_elsewhere_they_keep_them_to_their_order(name):
+    schedule, target, errors = SCHEDULES["vp_linear"], np.array([[0.7]]), []
+    for n in (32, 64):
+        visited = grid(schedule, n)
+        made = PLANNERS[name](schedule, visited)
+        start, end = (schedule(t).alpha * target for t in (visited[0], visited[-1]))
+        got = plan.sample(oracles.point_mass(schedule, target), made, start)
+        errors.append(np.max(np.abs(got - end)))
+    assert errors[1] > 1e-12
+    assert math.log2(errors[0] / errors[1]) == pytest.approx(made.order, abs=0.15)
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_the_identities_reject_a_wrong_weight(name):
+    schedule = schedules.vp_linear()
+    made = PLANNERS[name](schedule, times.trailing(schedule, 6))
+    assert_keeps_marginals(made, schedule)
+    k = next(k for k in reversed(range(len(made.stages) - 1)) if made.stages[k].m)
+    stages = list(made.stages)
+    for change in ({"m": tuple(1.001 * m for m in stages[k].m)}, {"z": stages[k].z + 1e-3}):
+        stages[k] = Stage(**{**vars(made.stages[k]), **change})
+        with pytest.raises(AssertionError):
+            assert_keeps_marginals(Plan("wrong", tuple(stages)), schedule)
+
+
+@pytest.mark.parametrize("kind", DISCRETE)
+@pytest.mark.parametrize("name", CURVED)
+def test_a_continuous_schedule_is_asked_for(name, kind):
+    with pytest.raises((TypeError, ValueError), match=r"must be continuous|on a discrete schedule"):
+        planned(name, kind, 5)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_the_last_step_takes_the_denoised_data(name, kind):
+    """A point mass comes out exactly, from any start, pure noise too; the last x_0 is the state."""
+    schedule, target = KINDS[kind], np.array([[0.3, -0.7]])
+    for n in (1, 2, 6):
+        made = planned(name, kind, n)
+        numbers = [c for s in made.stages for c in (*s.x, *s.m, s.z)]
+        assert np.all(np.isfinite(numbers))
+        last = made.stages[-1]
+        assert last.time_next == 0
+        assert not any(last.x)
+        assert (last.m[0], any(last.m[1:]), last.z) == (1.0, False, 0.0)
+        start = plan.prior(schedule, made.stages[0].time, np.array([[0.4, -1.1]]))
+        end = plan.sample(oracles.point_mass(schedule, target), made, start, noise.portable(0))
+        np.testing.assert_array_equal(end, target)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_json_keeps_every_bit(name, kind):
+    made = planned(name, kind, 6)
+    assert Plan.from_json(made.to_json()) == made
+    assert made.name.removeprefix("restart_") in samplers.PLANNERS
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_every_library_draws_the_same_sample(name, xp):
+    schedule = KINDS["cosine"]
+    made = PLANNERS[name](schedule, times.trailing(schedule, 4))
+
+    def run(xp, dtype):
+        eps = noise.portable(7)(make(xp, np.zeros((2, 3)), dtype), 0)
+        denoise = oracles.gaussian(schedule, 0.1, 0.5)
+        return plan.sample(denoise, made, plan.prior(schedule, 1.0, eps), noise.portable(7))
+
+    got, wanted = run(xp, "float32"), run(namespace_of("numpy"), "float64")
+    assert got.dtype == xp.float32
+    np.testing.assert_allclose(as_numpy(got), wanted, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_it_compiles_whole(name):
+    torch = pytest.importorskip("torch")
+    schedule = KINDS["flow"]
+    made = PLANNERS[name](schedule, times.trailing(schedule, 4))
+    denoise = oracles.gaussian(schedule, 0.1, 0.5)
+    draws = torch.randn((40, 2, 3), generator=torch.Generator().manual_seed(0))
+
+    def run(start):
+        return plan.sample(denoise, made, start, lambda like, step: draws[step])
+
+    compiled = torch.compile(run, fullgraph=True, backend="eager")
+    assert torch.equal(compiled(draws[0]), run(draws[0]))
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+def test_it_runs_under_jit(name):
+    jax = pytest.importorskip("jax")
+    jnp = namespace_of("jax")
+    schedule = KINDS["edm"]
+    made = PLANNERS[name](schedule, times.trailing(schedule, 4))
+    denoise = oracles.gaussian(schedule, 0.1, 0.5)
+    draws = jnp.asarray(np.random.default_rng(0).standard_normal((40, 2, 3)))
+
+    def run(start):
+        return plan.sample(denoise, made, start, lambda like, step: draws[step])
+
+    np.testing.assert_allclose(jax.jit(run)(draws[0]), run(draws[0]), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_the_declared_order_is_reached(name, kind):
+    """On Gaussian data against the exact flow, on a mixture of two against SciPy's DOP853."""
+    schedule = SCHEDULES[kind]
+    made = PLANNERS[name](schedule, grid(schedule, 8))
+    counts = (48, 64, 96) if made.order > 3 else (64, 96, 128)
+    for measure in (error, mixture_error):
+        measured = order(PLANNERS[name], schedule, counts, measure)
+        assert made.order - 0.15 <= measured <= made.order + 0.5
+
+
+def test_the_measure_of_order_tells_orders_apart():
+    """A step of order 1 among those of order 2, or 3 among 4, is found out."""
+    schedule = SCHEDULES["vp_linear"]
+
+    def spoilt(planner, first):
+        def made(schedule, visited):
+            a, b = first(schedule, visited[:2]), planner(schedule, visited[1:])
+            return Plan("spoilt", a.stages + b.stages)
+
+        return made
+
+    heun, ddim = samplers.heun, samplers.ddim
+    kutta = lambda schedule, visited: samplers.runge_kutta(schedule, visited, order=2)  # noqa: E731
+    for measure in (error, mixture_error):
+        assert order(ddim, schedule, (64, 96, 128), measure) < 1.5
+        assert order(spoilt(samplers.runge_kutta, kutta), schedule, (48, 64, 96), measure) < 3.5
+        assert order(spoilt(heun, ddim), schedule, (64, 96, 128), measure) < 2.15
