@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -120,6 +120,8 @@ def test_quadratic_is_the_papers():
 
 
 @given(st.floats(1e-6, 1 - 1e-6), st.floats(0.05, 40.0), st.floats(0.05, 40.0))
+@example(p=1e-6, a=15.0, b=0.125)
+@example(p=1e-6, a=40.0, b=0.05)
 def test_quantiles_are_scipys(p, a, b):
     x = times.beta_quantile(p, a, b)
     wanted = stats.beta.ppf(p, a, b)

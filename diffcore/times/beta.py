@@ -7,11 +7,12 @@ section 4, with a = b = 0.6). I is summed as
 
     I_x(a, b) = x^a (1 - x)^b / (a B(a, b)) (1 + sum_k prod_{j < k} (a + b + j) / (a + 1 + j) x)
 
-(Abramowitz & Stegun 1964, 26.5.4), whose terms are positive, for x up to 1/2, and as
-1 - I_{1-x}(b, a) above.
+(Abramowitz & Stegun 1964, 26.5.4), whose terms are positive, or as 1 - I_{1-x}(b, a) where x is
+above 1/2.
 """
 
 import math
+from collections.abc import Callable
 
 from ._grid import Timed, Times, counted, last_time, require_steps
 
@@ -39,24 +40,32 @@ def beta_quantile(p: float, a: float, b: float) -> float:
         raise ValueError(f"p must be in [0, 1], got {p}")
     if p in (0.0, 1.0):
         return p
-    if p > _lower(0.5, a, b):
-        return 1.0 - _below_half(1.0 - p, b, a)
-    return _below_half(p, a, b)
+    if p <= _lower(0.5, a, b):
+        return _bisect(lambda x: _lower(x, a, b) >= p)
+    # By the distance y from 1, whose digits count there.
+    return 1.0 - _bisect(lambda y: not _mass_below(y, p, a, b))
 
 
-def _below_half(p: float, a: float, b: float) -> float:
-    """The quantile of p, which is at most 1/2."""
+def _bisect(holds: Callable[[float], bool]) -> float:
+    """The least number in (0, 1/2] from which on `holds`."""
     low, high = 0.0, 0.5
     while low < (middle := 0.5 * (low + high)) < high:
-        if _lower(middle, a, b) < p:
-            low = middle
-        else:
+        if holds(middle):
             high = middle
+        else:
+            low = middle
     return high
 
 
+def _mass_below(y: float, p: float, a: float, b: float) -> bool:
+    """Whether I_x(a, b) >= p at x = 1 - y, y <= 1/2."""
+    upper = _lower(y, b, a)
+    # Little mass is summed itself, not as what is left of 1; so near to 1 that would take long.
+    return upper <= 1.0 - p if upper < 0.9 or y < 1e-4 else _lower(1.0 - y, a, b) >= p
+
+
 def _lower(x: float, a: float, b: float) -> float:
-    """I_x(a, b) for 0 < x <= 1/2."""
+    """I_x(a, b) for 0 < x < 1."""
     term = total = 1.0
     k = 0
     while term > 1e-18 * total:
