@@ -85,8 +85,14 @@ def test_nothing_is_held_that_no_later_stage_reads(made):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (Stage(1, 0, (1.0, 0.0, 0.5)), "stage 1 of plan 'bad' weighs more states than there are"),
-        (Stage(1, 0, (1.0,), (0.5, 0.5), call=False), "weighs more outputs than there are"),
+        (
+            Stage(1, 0, (1.0, 0.0, 0.5)),
+            "stage 1 of plan 'bad' weighs more states than there",
+        ),
+        (
+            Stage(1, 0, (1.0,), (0.5, 0.5), call=False),
+            "weighs more outputs than there are",
+        ),
     ],
 )
 def test_a_plan_that_reads_what_there_is_not_is_named(stage, message):

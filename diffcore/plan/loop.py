@@ -74,7 +74,7 @@ def iterate(
         raise ValueError(
             f"x must have one sample for each of {plan.batch} plans, got {x.shape[0]} samples"
         )
-    return _run(denoise, _rows(plan), x, noise)
+    return _run(denoise, _rows(plan), plan.batch is not None, x, noise)
 
 
 def sample(denoise: Denoise, plan: Plan, x: A, noise: Noise | None = None) -> A:
@@ -88,13 +88,16 @@ def sample(denoise: Denoise, plan: Plan, x: A, noise: Noise | None = None) -> A:
 class _Row(NamedTuple):
     """A stage by the numbers of what it reads: states from 0, the start, and outputs from 0.
 
-    ended_states, ended_outputs: what no later stage reads. output: the number of its own, if any.
+    output: the number of its own, if any. weights: of the states and then of the outputs read.
+    ended_states, ended_outputs: what no later stage reads.
     """
 
     stage: Stage
+    draws: bool
     output: int | None
-    states: tuple[tuple[Number, int], ...]
-    outputs: tuple[tuple[Number, int], ...]
+    weights: list[Number]
+    states: list[int]
+    outputs: list[int]
     ended_states: list[int]
     ended_outputs: list[int]
 
@@ -103,62 +106,64 @@ def _rows(plan: Plan) -> list[_Row]:
     rows: list[_Row] = []
     last_states: dict[int, int] = {}
     last_outputs: dict[int, int] = {}
+    count = 0
     for k, stage in enumerate(plan.stages):
-        output = len(last_outputs) if stage.calls else None
-        if output is not None:
+        last_states[k] = k
+        output = None
+        if stage.calls:
+            output, count = count, count + 1
             last_outputs[output] = k
-        states = tuple((c, k - i) for i, c in enumerate(stage.x) if not is_zero(c))
-        newest = len(last_outputs) - 1
-        outputs = tuple((c, newest - j) for j, c in enumerate(stage.m) if not is_zero(c))
-        for name, read in (("states", states), ("outputs", outputs)):
-            if any(number < 0 for _, number in read):
+        states = [k - i for i, c in enumerate(stage.x) if not is_zero(c)]
+        outputs = [count - 1 - j for j, c in enumerate(stage.m) if not is_zero(c)]
+        weights = [c for c in (*stage.x, *stage.m) if not is_zero(c)]
+        for number in states:
+            last_states[number] = k
+        for number in outputs:
+            last_outputs[number] = k
+        rows.append(_Row(stage, stage.draws, output, weights, states, outputs, [], []))
+    for name, last, ended in (
+        ("states", last_states, [row.ended_states for row in rows]),
+        ("outputs", last_outputs, [row.ended_outputs for row in rows]),
+    ):
+        for number, k in last.items():
+            if number < 0:
                 raise ValueError(
                     f"stage {k} of plan {plan.name!r} weighs more {name} than there are"
                 )
-        last_states |= dict.fromkeys((number for _, number in states), k)
-        last_outputs |= dict.fromkeys((number for _, number in outputs), k)
-        last_states[k] = k
-        rows.append(_Row(stage, output, states, outputs, [], []))
-    for number, k in last_states.items():
-        rows[k].ended_states.append(number)
-    for number, k in last_outputs.items():
-        rows[k].ended_outputs.append(number)
+            ended[k].append(number)
     return rows
 
 
-def _run(denoise: Denoise, rows: list[_Row], x: A, noise: Noise | None) -> Iterator[Progress[A]]:
+def _run(
+    denoise: Denoise, rows: list[_Row], stacked: bool, x: A, noise: Noise | None
+) -> Iterator[Progress[A]]:
     states: dict[int, A] = {0: x}
     outputs: dict[int, A] = {}
     newest: A | None = None
     fraction: A | None = None
     for k, row in enumerate(rows):
         x = states[k]
+        stage = row.stage
         if row.output is not None:
             newest = None  # Not held while the next one is made.
-            output = denoise(x, _time(row.stage.time, x))
+            output = denoise(x, _time(stage.time, x) if stacked else stage.time)
             newest, fraction = output if isinstance(output, Denoised) else (output, None)
             outputs[row.output] = newest
             del output
-        x = _combined(row, states, outputs, fraction, noise, k)
+        weights = [_beside(c, x) for c in row.weights] if stacked else list(row.weights)
+        arrays = [states[n] for n in row.states] + [outputs[n] for n in row.outputs]
+        if row.draws and noise is not None:
+            weights.append(_noise_scale(stage.z, fraction, x))
+            arrays.append(noise(x, k + 1))
+        # Nothing at all is 0 of the newest state.
+        x = linear_combination(weights or [0.0], arrays or [x])
+        del arrays
         for number in row.ended_states:
             del states[number]
         for number in row.ended_outputs:
             del outputs[number]
         states[k + 1] = x
-        yield Progress(k, row.stage, x, newest)
-
-
-def _combined(
-    row: _Row, states: dict[int, A], outputs: dict[int, A], fraction: A | None, noise: Any, k: int
-) -> A:
-    like = states[k]
-    coefficients = [_beside(c, like) for c, _ in (*row.states, *row.outputs)]
-    arrays = [*(states[n] for _, n in row.states), *(outputs[n] for _, n in row.outputs)]
-    if noise is not None and row.stage.draws:
-        coefficients.append(_noise_scale(row.stage.z, fraction, like))
-        arrays.append(noise(like, k + 1))
-    # Nothing at all is 0 of the newest state.
-    return linear_combination(coefficients or [0.0], arrays or [like])
+        yield Progress(k, stage, x, newest)
 
 
 def _noise_scale(z: Number | LogRange, fraction: Any, like: Any) -> Any:

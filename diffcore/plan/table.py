@@ -102,7 +102,7 @@ class Plan:
 
 def is_zero(weight: Number) -> bool:
     """Whether a weight is 0, in a stack for every sample."""
-    return not any(weight) if isinstance(weight, tuple) else weight == 0.0
+    return weight == 0.0 or (isinstance(weight, tuple) and not any(weight))
 
 
 def _stage(data: Mapping[str, Any]) -> Stage:
