@@ -2,16 +2,16 @@
 
 import math
 
+import exact
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
-
-import exact
-from conftest import as_numpy, make, namespace_of
-from diffcore import process, schedules
 from strategies import discrete_schedules, normal, seeds, shapes, timed
+
+from diffcore import process, schedules
 
 EPS = np.finfo(np.float64).eps
 

@@ -336,7 +336,7 @@ BAD = [
     ("training.batch=true", "training.batch must be a whole number, got True"),
     ("training.batch=0", "training.batch must be positive, got 0"),
     ("training.steps=0", "training.steps must be positive, got 0"),
-    ("training.accumulate=3", "training.accumulate must divide training.batch = 128, got 3"),
+    ("training.accumulate=3", "training.accumulate must divide training.batch = 64, got 3"),
     ("training.betas=[0.9]", "training.betas must be a list of 2 numbers, got (0.9,)"),
     ("training.betas=[0.9, 1]", "training.betas must be in [0, 1), got (0.9, 1.0)"),
     ("training.weight_decay=-1", "training.weight_decay must be at least 0, got -1"),
