@@ -105,7 +105,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "wrong", "found_by"), WRONG, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "found_by"), WRONG, ids=[wrong.__name__ for _, _, wrong, _ in WRONG]
+)
 def test_a_wrong_formula_is_found(monkeypatch, module, name, wrong, found_by):
     monkeypatch.setattr(module, name, wrong)
     like = example("numpy")
