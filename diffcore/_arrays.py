@@ -100,7 +100,15 @@ def on_host(x: Array) -> bool:
         return x.device.type == "cpu" and not torch.compiler.is_compiling()
     if name == "jax":
         return not is_traced(x) and bool(x.device.platform == "cpu")
-    return name in ("numpy", "array_api_strict")
+    if name == "array_api_strict":
+        default = namespace(x).__array_namespace_info__().default_device()
+        return bool(x.device == default)
+    return name == "numpy"
+
+
+def visible(x: Array) -> npt.NDArray[Any] | None:
+    """The values of `x` where the host can see them without waiting for a device, else None."""
+    return to_host(x) if on_host(x) else None
 
 
 def placement(like: Array) -> dict[str, Any]:
@@ -173,11 +181,6 @@ def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
             total, fresh = total + term, True
     result: A = 0.0 * arrays[0] if total is None else total
     return result
-
-
-def sum_per_sample(x: Array) -> Any:
-    """Sum over every axis but the leading one; shape (batch,)."""
-    return x if x.ndim == 1 else namespace(x).sum(x, axis=tuple(range(1, x.ndim)), dtype=x.dtype)
 
 
 def mean_per_sample(x: Array) -> Any:
