@@ -4,7 +4,7 @@
 # make clean  remove the environment and what the commands wrote
 #
 # Each sets up what it needs in .venv. PYTHON chooses the interpreter (3.11 or later), TORCH the
-# PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0
+# PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0, after make clean
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0

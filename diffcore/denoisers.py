@@ -75,7 +75,8 @@ def denoiser(
 ) -> Denoise:
     """`network` as a denoiser for `diffcore.plan.sample`.
 
-    network: called as network(x, t), t of shape (batch,) in x's dtype, the library and device of x.
+    network: called as network(x, t), t of shape (batch,) in x's library and device, in float32, or
+    float64 for a float64 x.
     timestep: "time" gives the network times as the schedule counts them, data at 0; "index" gives
     t - 1, for networks whose discrete steps run 0..T-1. time_scale multiplies what is given, for
     networks that count a continuous t in [0, 1] to 1000, say. A respaced schedule's times are
@@ -93,18 +94,26 @@ def denoiser(
         raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
     if timestep not in ("time", "index"):
         raise ValueError(f"timestep must be 'time' or 'index', got {timestep!r}")
+    if timestep == "index" and not isinstance(schedule, DiscreteSchedule):
+        raise ValueError("timestep must be 'time' on a continuous schedule, which has no index")
     offset = 1 if timestep == "index" else 0
 
     def denoise(x_t: Any, t: float, /) -> Any:
         xp = namespace(x_t)
         x_in, time = predicts.inputs(schedule, x_t, t)
         if time is t and isinstance(schedule, DiscreteSchedule) and is_number(t):
-            time = float(schedule.origin[int(t)])
-        value = (time - offset) * time_scale
-        times = xp.full((x_t.shape[0],), value, dtype=x_t.dtype, **placement(x_t))
+            time = float(schedule.origin[int(t)]) - offset
+        value = time * time_scale
+        # bfloat16 knows the times up to 1000 to 4 only.
+        dtype = xp.float64 if x_t.dtype == xp.float64 else xp.float32
+        times = xp.full((x_t.shape[0],), value, dtype=dtype, **placement(x_t))
         output = network(x_in, times)
         fraction = None
         if learned_variance:
+            if output.shape[1] % 2:
+                raise ValueError(
+                    f"network must give twice the channels, got {output.shape[1]} of them"
+                )
             channels = output.shape[1] // 2
             fraction = 0.5 * (output[:, channels:, ...] + 1.0)
             output = output[:, :channels, ...]

@@ -131,6 +131,8 @@ def iterate(
     the plan draws noise and none is given.
     """
     require_floating("x", x)
+    if noise is not None and not callable(noise):
+        raise TypeError(f"noise must be a function such as noise.as_noise(0), got {noise!r}")
     if plan.stochastic and noise is None:
         raise ValueError(f"noise must be given: plan {plan.name!r} draws noise")
     depth = max([1, *(len(stage.x) for stage in plan.stages)])

@@ -1,13 +1,11 @@
 """The checks of benchmarks/gpu.py: on a GPU where there is one, and the same code on the CPU."""
 
 import sys
-from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
-import gpu  # noqa: E402
+import gpu
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
