@@ -4,7 +4,7 @@
 # make clean  remove the environment and what the commands wrote
 #
 # Each sets up what it needs in .venv. PYTHON chooses the interpreter (3.11 or later), TORCH the
-# PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0
+# PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0, after make clean
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
@@ -13,8 +13,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint clean
 
+# One thread: images of 8 x 8 pixels are too small to share out, and sharing a busy core is slow.
 demo: .venv/demo
-	$(BIN)/diffcore demo
+	OMP_NUM_THREADS=1 $(BIN)/diffcore demo
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet

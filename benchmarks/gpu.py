@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-
 import torch
+
 from diffcore import noise, plan, predictions, samplers, schedules, times, verify
 from diffcore.denoisers import denoiser
 from diffcore.training import metrics

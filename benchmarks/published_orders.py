@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import diffusers
 import numpy as np
-
 import torch
+
 from diffcore import oracles, plan, samplers
 from peers import Finding
 

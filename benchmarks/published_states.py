@@ -2,8 +2,8 @@
 
 import diffusers
 import numpy as np
-
 import torch
+
 from diffcore import noise, oracles, plan, samplers, schedules, times
 from peers import Finding, X, number
 

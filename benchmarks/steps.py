@@ -10,9 +10,9 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-import torch
 from diffcore import denoisers, plan, predictions, process, samplers, schedules, times
 from timing import RESULTS, markdown, ratio, recipe, seconds
 

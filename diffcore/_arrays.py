@@ -51,7 +51,9 @@ def is_number(value: Any) -> bool:
 
 def is_array(value: Any) -> bool:
     """Whether `value` looks like an array; told by its attributes, which compilers can trace."""
-    return all(hasattr(value, a) for a in ("dtype", "ndim", "shape")) and not is_number(value)
+    if is_number(value):
+        return False
+    return hasattr(value, "dtype") and hasattr(value, "ndim") and hasattr(value, "shape")
 
 
 def namespace(*arrays: Any) -> Any:
@@ -93,14 +95,24 @@ def is_traced(x: Array) -> bool:
 
 def on_host(x: Array) -> bool:
     """Whether array `x` lies in the host's memory now, neither on an accelerator nor traced."""
-    name = library(x)
-    if name == "torch":
+    if _is_torch(x):
         import torch
 
         return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    name = library(x)
     if name == "jax":
         return not is_traced(x) and bool(x.device.platform == "cpu")
-    return name in ("numpy", "array_api_strict")
+    if name == "array_api_strict":
+        default = namespace(x).__array_namespace_info__().default_device()
+        return bool(x.device == default)
+    return name == "numpy"
+
+
+def visible(x: Array) -> npt.NDArray[Any] | None:
+    """The values of `x` where the host can see them without waiting for a device, else None."""
+    if isinstance(x, np.ndarray):
+        return x
+    return to_host(x) if on_host(x) else None
 
 
 def placement(like: Array) -> dict[str, Any]:
@@ -125,8 +137,8 @@ def constant(host: Any, like: Array, dtype: Any = None) -> Any:
 
 def to_host(x: Any) -> npt.NDArray[Any]:
     """Any library's array as NumPy's; waits for it where the library is asynchronous or lazy."""
-    if hasattr(x, "detach"):
-        x = x.detach().cpu()
+    if _is_torch(x):
+        return x.numpy(force=True)  # type: ignore[no-any-return]
     return np.asarray(x.get() if aac.is_cupy_array(x) else x)
 
 
@@ -173,11 +185,6 @@ def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
             total, fresh = total + term, True
     result: A = 0.0 * arrays[0] if total is None else total
     return result
-
-
-def sum_per_sample(x: Array) -> Any:
-    """Sum over every axis but the leading one; shape (batch,)."""
-    return x if x.ndim == 1 else namespace(x).sum(x, axis=tuple(range(1, x.ndim)), dtype=x.dtype)
 
 
 def mean_per_sample(x: Array) -> Any:

@@ -79,7 +79,7 @@ def read(path: str | Path) -> tuple[Tensors, dict[str, Any]]:
     newer than this reader; FileNotFoundError where there is none.
     """
     path = Path(path)
-    safetensors = optional("safetensors", "torch")
+    safetensors = optional("safetensors", "checkpoint")
     data = path.read_bytes()
     try:
         entries = safetensors.deserialize(data)
@@ -110,7 +110,7 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 def header(path: Path) -> tuple[dict[str, Any], Stored]:
     """({"format": version, "content": metadata}, arrays) by the head of a file alone."""
-    safetensors = optional("safetensors", "torch")
+    safetensors = optional("safetensors", "checkpoint")
     with path.open("rb"):  # raises the error that names the file
         pass
     try:

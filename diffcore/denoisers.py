@@ -75,7 +75,8 @@ def denoiser(
 ) -> Denoise:
     """`network` as a denoiser for `diffcore.plan.sample`.
 
-    network: called as network(x, t), t of shape (batch,) in x's dtype, the library and device of x.
+    network: called as network(x, t), t of shape (batch,) in x's library and device, in float32, or
+    float64 for a float64 x.
     timestep: "time" gives the network times as the schedule counts them, data at 0; "index" gives
     t - 1, and 0 below t = 1, for networks whose discrete steps run 0..T-1. time_scale multiplies
     what is given, for networks that count a continuous t in [0, 1] to 1000, say. A respaced
@@ -94,20 +95,30 @@ def denoiser(
         raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
     if timestep not in ("time", "index"):
         raise ValueError(f"timestep must be 'time' or 'index', got {timestep!r}")
+    if timestep == "index" and not _counts_steps(schedule):
+        raise ValueError("timestep must be 'time' on a schedule without whole times")
 
     def denoise(x_t: Any, t: Any, /) -> Any:
         xp = namespace(x_t)
         x_in, time = predicts.inputs(schedule, x_t, t)
         if time is t and isinstance(schedule, DiscreteSchedule | ContinuousSchedule):
-            time = schedule.origin_at(t, x_t)
-        if timestep == "index":
-            time = max(time - 1.0, 0.0) if is_number(time) else xp.clip(time - 1.0, 0.0, None)
+            time = schedule.origin_at(t)
+            if timestep == "index":
+                time = max(time - 1.0, 0.0) if is_number(time) else xp.clip(time - 1.0, 0.0, None)
+        # bfloat16 knows the times up to 1000 to 4 only.
+        dtype = xp.float64 if x_t.dtype == xp.float64 else xp.float32
         times = time * time_scale
         if is_number(times):
-            times = xp.full((x_t.shape[0],), times, dtype=x_t.dtype, **placement(x_t))
+            times = xp.full((x_t.shape[0],), times, dtype=dtype, **placement(x_t))
+        else:
+            times = xp.astype(times, dtype, copy=False)
         output = network(x_in, times)
         fraction = None
         if learned_variance:
+            if output.shape[1] % 2:
+                raise ValueError(
+                    f"network must give twice the channels, got {output.shape[1]} of them"
+                )
             channels = output.shape[1] // 2
             fraction = 0.5 * (output[:, channels:, ...] + 1.0)
             output = output[:, :channels, ...]
@@ -131,3 +142,10 @@ def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
         return threshold(output)
 
     return within
+
+
+def _counts_steps(schedule: Schedule) -> bool:
+    """Whether the schedule's times are those of a discrete one, fractions between them or not."""
+    if isinstance(schedule, ContinuousSchedule):
+        return bool(schedule.config["kind"] == "interpolate")
+    return isinstance(schedule, DiscreteSchedule)

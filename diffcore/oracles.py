@@ -43,6 +43,8 @@ def gaussian(schedule: Schedule, mean: Any, variance: Any) -> Denoise:
         alpha, sigma = level(schedule, t, x_t)
         mu, v = _host(mean, x_t), _host(variance, x_t)
         total = (alpha * alpha) * v + sigma * sigma
+        if is_number(total) and total == 0.0:
+            raise ValueError(f"t must have sigma > 0 where the variance is 0, got t = {t}")
         # As two weights rather than a correction, so that v = 0 gives mu and sigma = 0 gives x_t.
         return (sigma * sigma / total) * mu + (alpha * v / total) * x_t
 

@@ -23,11 +23,13 @@ from ._arrays import (
     Array,
     constant,
     expand,
+    is_array,
     is_number,
     linear_combination,
     namespace,
     require_floating,
     require_like,
+    visible,
 )
 from .schedules import Level, Posterior, Schedule
 
@@ -120,9 +122,8 @@ def posterior(schedule: Schedule, t: Any, s: Any = None, like: Array | None = No
 
 def one_minus_snr_ratio(schedule: Schedule, s: Any, t: Any, like: Array | None = None) -> Any:
     """1 - SNR_t / SNR_s in (0, 1], for s < t. Raises ValueError where numbers s >= t are seen."""
+    _require_below(s, t)
     if is_number(s) and is_number(t):
-        if not s < t:
-            raise ValueError(f"s must be below t, got s = {s}, t = {t}")
         gap = schedule.log_snr_gap(s, t)
         if is_number(gap):
             return -math.expm1(-gap)
@@ -140,7 +141,19 @@ def _as_array(value: Any, like: Array) -> Any:
     return expand(value, like)
 
 
+def _require_below(s: Any, t: Any) -> None:
+    """ValueError where s >= t can be seen."""
+    low, high = (time if is_number(time) else visible(time) for time in (s, t))
+    if low is None or high is None:
+        return
+    below = low < high
+    if not (below if isinstance(below, bool) else below.all()):
+        raise ValueError(f"s must be below t, got s = {s}, t = {t}")
+
+
 def _require_batch(name: str, t: Any, x: Array) -> None:
+    if not is_number(t) and not is_array(t):
+        raise TypeError(f"{name} must be a number or an array, got {t!r}")
     if not is_number(t) and x.ndim and tuple(t.shape) != (x.shape[0],):
         raise ValueError(
             f"{name} must be a number or have shape ({x.shape[0]},), got {tuple(t.shape)}"

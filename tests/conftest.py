@@ -52,7 +52,6 @@ def _has_cupy() -> bool:
 
 
 LIBRARIES = ["numpy", "torch", "jax", "dask", "array_api_strict"]
-EAGER = ["numpy", "torch", "array_api_strict"]
 if _has_cupy():
     LIBRARIES.append("cupy")
 
@@ -60,12 +59,6 @@ if _has_cupy():
 @pytest.fixture(params=LIBRARIES)
 def xp(request: pytest.FixtureRequest) -> ModuleType:
     """Each array library in turn."""
-    return namespace_of(request.param)
-
-
-@pytest.fixture(params=EAGER)
-def xp_eager(request: pytest.FixtureRequest) -> ModuleType:
-    """The libraries that run at once, for property tests with many examples."""
     return namespace_of(request.param)
 
 

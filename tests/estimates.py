@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-
 from conftest import namespace_of
+
 from diffcore import process
 from diffcore.predictions import EPS, SCORE, VELOCITY, X_0, Edm, V
 
@@ -23,7 +23,6 @@ def output_for(prediction, schedule, guess, x_t, t):
 def compiled(function, *arrays):
     """`function` of the NumPy `arrays` under jax.jit and torch.compile(fullgraph=True)."""
     import jax
-
     import torch
 
     namespace_of("jax")

@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
+
 from diffcore import noise, oracles, schedules
 from diffcore._step_control import StepControl
 from diffcore.adaptive import _pair, _Run, dpm_adaptive

@@ -481,7 +481,7 @@ def test_a_missing_safetensors_names_the_extra(
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     for reader in (checkpoint.read, checkpoint.read_metadata, checkpoint.load, checkpoint.describe):
-        with pytest.raises(ImportError, match=r'safetensors.*pip install "diffcore\[torch\]"'):
+        with pytest.raises(ImportError, match=r'safetensors.*pip install "diffcore\[checkpoint\]"'):
             reader(path)
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
+from strategies import normal
+
 from diffcore import denoisers, oracles, predictions, process, schedules
 from diffcore.plan import Denoised
 from diffcore.predictions import EPS, SCORE, VELOCITY, X_0, Edm, V
-from strategies import normal
 
 SCHEDULE = schedules.linear(T=100)
 

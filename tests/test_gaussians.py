@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.special
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import gaussians
 from diffcore.gaussians import discretised_log_likelihood, kl, log_density, log_ndtr
 

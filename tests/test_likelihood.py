@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
 import torch
 from conftest import as_numpy, make, namespace_of
+
 from diffcore import likelihood, losses, noise, oracles, process, samplers, schedules, times
 from diffcore.adaptive import dpm_adaptive
 from diffcore.gaussians import discretised_log_likelihood, log_density

@@ -5,14 +5,14 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
+from estimates import PREDICTIONS, compiled
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import normal, seeds, shapes, timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import losses, plan, process, samplers, schedules
 from diffcore.predictions import EPS, X_0, V
-from estimates import PREDICTIONS, compiled
-from strategies import normal, seeds, shapes, timed
 
 EPSILON = np.finfo(np.float64).eps
 

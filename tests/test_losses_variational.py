@@ -7,14 +7,14 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
+from estimates import LN_2, PREDICTIONS, compiled, output_for
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import continuous_schedules, discrete_schedules, normal, seeds, shapes, timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import gaussians, losses, oracles, process, schedules
 from diffcore.predictions import EPS, X_0, Edm, V
-from estimates import LN_2, PREDICTIONS, compiled, output_for
-from strategies import continuous_schedules, discrete_schedules, normal, seeds, shapes, timed
 
 EPSILON = np.finfo(np.float64).eps
 DENSITY = gaussians.log_density

@@ -5,14 +5,14 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
+from estimates import PREDICTIONS, compiled, output_for
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import normal, seeds, shapes, timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import losses, process, schedules
 from diffcore.predictions import EPS, MEAN, SCORE, VELOCITY, X_0, Edm, V
-from estimates import PREDICTIONS, compiled, output_for
-from strategies import normal, seeds, shapes, timed
 
 EPSILON = np.finfo(np.float64).eps
 WEIGHTINGS = [

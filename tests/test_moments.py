@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import timed
 
 from diffcore import oracles, plan, samplers, schedules, times
 from diffcore.moments import marginals, moments
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 MEAN, VARIANCE = np.array([0.3, -0.5, 0.0]), np.array([0.2, 1.0, 0.0])

@@ -10,9 +10,9 @@ import math
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from scipy import special
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import noise
 from diffcore.noise.portable import TABLE_SHA256
 from diffcore.noise.threefry import derive

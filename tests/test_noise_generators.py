@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
+
 from diffcore import noise
 
 
@@ -89,7 +89,6 @@ def test_a_generator_is_advanced_whatever_the_step(kind):
 
 def test_draws_are_the_generators_own():
     import jax
-
     import torch
 
     draw, expected = noise.as_noise(generator("numpy", 7)), generator("numpy", 7)

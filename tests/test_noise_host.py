@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from randomness import independence, two_sided, uniformity
 from scipy import special, stats
 
 from diffcore import noise
 from diffcore.noise.threefry import derive
-from randomness import independence, two_sided, uniformity
 
 SIGNIFICANCE = 1e-4
 FLAGRANT = 1e-9

@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 import pytest
+from randomness import CHECKS
 from scipy import special
 
 from diffcore import noise
-from randomness import CHECKS
 
 SIGNIFICANCE = 1e-4
 FLAGRANT = 1e-9

@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
-
 from conftest import as_numpy, make
-from diffcore import oracles, process, schedules
+from scipy import integrate, stats
 from strategies import normal
+
+from diffcore import oracles, process, schedules
 
 SCHEDULES = {
     "linear": (schedules.linear(), 300),

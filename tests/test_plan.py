@@ -4,10 +4,10 @@ import weakref
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import denoisers, noise, oracles, plan, samplers, schedules, times
 from diffcore.plan import Denoised, LogRange, Plan, Stage
 

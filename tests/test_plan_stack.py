@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import noise, oracles, plan, predictions, samplers, schedules, times
 from diffcore.denoisers import denoiser
 from diffcore.plan import Plan, Stage, stack, unstack
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 SCHEDULES = {

@@ -2,13 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import normal, seeds, shapes, timed
 
-from conftest import as_numpy, make
 from diffcore import predictions, process, schedules
 from diffcore.predictions import EPS, MEAN, SCORE, VELOCITY, X_0, Edm, V
-from strategies import normal, seeds, shapes, timed
 
 ALL = [EPS, X_0, V, SCORE, VELOCITY, MEAN, Edm(0.5), Edm(1.3)]
 MACHINE = np.finfo(np.float64).eps

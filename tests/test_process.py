@@ -2,16 +2,16 @@
 
 import math
 
+import exact
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
-
-import exact
-from conftest import as_numpy, make, namespace_of
-from diffcore import process, schedules
 from strategies import discrete_schedules, normal, seeds, shapes, timed
+
+from diffcore import process, schedules
 
 EPS = np.finfo(np.float64).eps
 
@@ -345,6 +345,49 @@ def test_another_device_of_the_strict_library():
     t = strict.asarray([3, 4], device=device)
     assert process.q_sample(schedules.linear(), x, t, x).device == device
     assert process.q_posterior(schedules.linear(), x, x, t, t - 1).mean.device == device
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_number_time_and_tables_keep_the_datas_dtype(xp, dtype, wide):
+    if not hasattr(xp, dtype):
+        pytest.skip(f"no {dtype} in {xp.__name__}")
+    schedule = schedules.linear(100)
+    x = xp.asarray(np.ones((2, 3)), dtype=getattr(xp, dtype))
+    tables = schedule.tables(xp.asarray(np.ones(1), dtype=xp.float64) if wide else x)
+    for source in (schedule, tables):
+        assert process.q_sample(source, x, 5, x).dtype == x.dtype
+        for got in (
+            process.q_posterior(source, x, x, 5),
+            process.q_posterior(source, x, x, 5, 3),
+            process.q_transition(source, x, 3, 5),
+        ):
+            assert got.mean.dtype == got.variance.dtype == x.dtype
+    rtol = 8 * float(xp.finfo(x.dtype).eps)
+    np.testing.assert_allclose(
+        as_numpy(process.q_posterior(tables, x, x, 5, 3).mean).astype(float),
+        as_numpy(process.q_posterior(schedule, x, x, 5, 3).mean).astype(float),
+        rtol=rtol,
+    )
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict"])
+@pytest.mark.parametrize("times", [[1, 101], [-1, 5]])
+def test_times_out_of_range_are_seen(library, times):
+    xp = namespace_of(library)
+    schedule = schedules.linear(100)
+    x, t = xp.asarray(np.ones((2, 3))), xp.asarray(np.array(times))
+    for source in (schedule, schedule.tables(x)):
+        with pytest.raises(ValueError, match=r"t must be in 0\.\.100"):
+            process.q_sample(source, x, t, x)
+        with pytest.raises(ValueError, match=r"t must be a whole time in 0\.\.100, got 1\.5"):
+            process.q_sample(source, x, 1.5, x)
+        with pytest.raises(ValueError, match=r"t must be in 1\.\.100 for a posterior"):
+            process.q_posterior(source, x, x, xp.asarray(np.array([0, 5])))
+        with pytest.raises(ValueError, match="s must be below t"):
+            process.q_transition(source, x, xp.asarray(np.array([5, 6])), 6)
+    with pytest.raises(ValueError, match=r"t must be in \[0, 1\]"):
+        process.q_sample(schedules.flow(), x, xp.asarray(np.array([0.1, 1.5])), x)
 
 
 def test_bad_arguments_are_named():

@@ -2,15 +2,15 @@
 
 import math
 
+import exact
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import exact
-from diffcore import noise, oracles, plan, samplers, schedules, times
 from strategies import timed
+
+from diffcore import noise, oracles, plan, samplers, schedules, times
 
 EPS = np.finfo(np.float64).eps
 PLANS = {

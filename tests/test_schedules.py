@@ -1,15 +1,15 @@
 import math
 
+import exact
 import mpmath as mp
 import numpy as np
 import pytest
+from conftest import as_numpy, make
 from hypothesis import given
 from hypothesis import strategies as st
-
-import exact
-from conftest import as_numpy, make
-from diffcore import schedules
 from strategies import continuous_schedules, discrete_schedules
+
+from diffcore import schedules
 
 KINDS = {
     **{name: getattr(schedules, name)() for name in exact.BETAS},

@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import continuous_schedules, discrete_schedules
 
-from conftest import as_numpy, make
 from diffcore import denoisers, oracles, plan, predictions, samplers, schedules, times
 from diffcore.samplers._rates import rates
 from diffcore.schedules import interpolate
-from strategies import continuous_schedules, discrete_schedules
 
 EPS = np.finfo(np.float64).eps
 LINEAR = schedules.linear()

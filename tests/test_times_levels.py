@@ -9,9 +9,9 @@ from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
+from strategies import discrete_schedules
 
 from diffcore import samplers, schedules, times
-from strategies import discrete_schedules
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")  # diffusers' own.
 LINEAR = schedules.scaled_linear()

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+
 from diffcore.likelihood import Pullback
 from diffcore.plan import Denoise, Denoised
-from torch import Tensor
 
 
 def pullback(denoise: Denoise) -> Pullback:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import torch
+from torch import Tensor
+
 from diffcore import checkpoint
 from diffcore.denoisers import Clip, Threshold, thresholded
 from diffcore.guidance import Rule, batched
@@ -18,7 +19,6 @@ from diffcore.training.network_time import as_denoiser
 from diffcore.training.run_folder import RunFolder
 from diffcore.training.stepper import Weights
 from diffcore.unet import UNetConfig
-from torch import Tensor
 
 from .device import chosen_device
 from .unet import UNet

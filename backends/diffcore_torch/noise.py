@@ -8,10 +8,11 @@ works out, enters the device's operations as numbers.
 import math
 
 import torch
+from torch import Tensor
+
 from diffcore.noise import portable, threefry
 from diffcore.noise.portable import TABLE
 from diffcore.noise.threefry import NORMALS, derive, signed
-from torch import Tensor
 
 
 class DeviceNoise:

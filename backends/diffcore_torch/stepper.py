@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-
 import torch
+from torch import Tensor, nn
+
 from diffcore.denoisers import Clip
 from diffcore.noise import integers
 from diffcore.plan import Denoise
@@ -23,7 +24,6 @@ from diffcore.training.draws import Batch
 from diffcore.training.network_time import as_denoiser
 from diffcore.training.objective import Objective
 from diffcore.training.stepper import State, Task, Update, Weights
-from torch import Tensor, nn
 
 from . import ema
 from .noise import DeviceNoise

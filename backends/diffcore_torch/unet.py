@@ -10,12 +10,12 @@ Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
 import math
 from typing import cast
 
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-import torch
 from diffcore import unet
 from diffcore.unet import Block, Residual, UNetConfig
-from torch import Tensor, nn
 
 
 def sinusoid(t: Tensor, config: UNetConfig, dtype: torch.dtype = torch.float32) -> Tensor:

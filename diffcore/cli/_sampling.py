@@ -29,7 +29,6 @@ Labels = npt.NDArray[np.int64]
 STEPS = 50
 CONTINUOUS_STEPS = 1000
 """Steps of ancestral sampling on a continuous schedule, which has no T."""
-GRIDS = ("linspace", "trailing", "leading")
 THRESHOLDS: dict[str, Threshold | None] = {
     "clip": Clip(),
     "dynamic": DynamicThreshold(),
@@ -156,7 +155,7 @@ def draw(
     x = given.start(trained.schedule, plan, source(x, 0))
     seen = _moments(len(plan.stages)) if film else set()
     frames = [_as_data(trained.schedule, plan.stages[0].time, x[:film])] if film else []
-    bar = optional("tqdm", "torch").tqdm(
+    bar = optional("tqdm", "train").tqdm(
         total=plan.evaluations * -(-n // batch),
         desc=f"sampling {n}",
         unit="batch",

@@ -23,7 +23,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="train on real digits, show samples, print the identities",
         description="Train a small network on scikit-learn's digits, draw samples and judge them, "
         "then print a table of the identities checked on NumPy, PyTorch and array-api-strict. "
-        "Some five minutes on two cores.",
+        "Some four minutes on one core.",
     )
     demo.add_argument(
         "--out",

@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--out must end in .png or .npz, or be a folder, got {args.out}")
     if args.trajectory is not None:
         require_suffix(args.trajectory, ANIMATED)
-        if args.trajectory == out:
+        if args.trajectory.resolve() == out.resolve():
             raise ValueError(f"--trajectory must not be the file of --out, {out}")
 
     from . import _sampling

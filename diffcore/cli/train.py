@@ -3,6 +3,8 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,16 +104,27 @@ def run(args: argparse.Namespace) -> int:
     return report(folder.path, outcome)
 
 
-def created(path: Path, overwrite: bool) -> "RunFolder":
-    """A new run at `path`; with `overwrite` one that is there is moved aside, and that is said."""
+@contextmanager
+def created(path: Path, overwrite: bool) -> Iterator["RunFolder"]:
+    """A new run at `path`; with `overwrite` one that is there is moved aside, and that is said.
+
+    Where the new run comes to nothing, the old one is moved back.
+    """
     from ..training.run_folder import RunFolder
 
     pattern = f"{path.name}.*"
     before = set(path.parent.glob(pattern))
     folder = RunFolder.create(path, overwrite=overwrite)
-    for aside in set(path.parent.glob(pattern)) - before:
-        print(f"the run that was in {path} is now in {aside}", file=sys.stderr)
-    return folder
+    moved = set(path.parent.glob(pattern)) - before
+    try:
+        with folder:
+            yield folder
+    finally:
+        for aside in moved:
+            if path.exists():
+                print(f"the run that was in {path} is now in {aside}", file=sys.stderr)
+            else:
+                aside.rename(path)
 
 
 def report(path: Path, outcome: "Outcome") -> int:

@@ -68,6 +68,8 @@ def iterate(
     another size than x's batch, and where it reads what there is not.
     """
     require_floating("x", x)
+    if noise is not None and not callable(noise):
+        raise TypeError(f"noise must be a function such as noise.as_noise(0), got {noise!r}")
     if plan.stochastic and noise is None:
         raise ValueError(f"noise must be given: plan {plan.name!r} draws noise")
     if plan.batch is not None and x.shape[0] != plan.batch:

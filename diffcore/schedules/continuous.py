@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import Array, is_array, is_number, namespace
+from .._arrays import Array, is_array, is_number, namespace, visible
 from .curves import EDM, VE, Cosine, Curve, Flow, Shifted, SubVP, VPLinear, described
 from .level import Level, Posterior
 from .numbers import Numbers
@@ -84,8 +84,9 @@ class ContinuousSchedule:
         if t.ndim != 1:
             raise ValueError(f"t must have shape (batch,), got {tuple(t.shape)}")
         low, high = 0.0, self.curve.t_max
-        if isinstance(t, np.ndarray) and t.size and not low <= t.min() <= t.max() <= high:
-            raise ValueError(f"t must be in [0, {high:g}], got {t.min():g}..{t.max():g}")
+        seen = visible(t)
+        if seen is not None and seen.size and not low <= seen.min() <= seen.max() <= high:
+            raise ValueError(f"t must be in [0, {high:g}], got {seen.min():g}..{seen.max():g}")
         with np.errstate(divide="ignore") if isinstance(t, np.ndarray) else nullcontext():
             values = formula(xp, t)
         dtype = t.dtype if like is None else like.dtype

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import Array, Host, constant, gather, is_array, is_number, namespace
+from .._arrays import Array, Host, constant, gather, is_array, is_number, namespace, visible
 from .level import Level, Posterior
 
 
@@ -34,27 +34,33 @@ class Tables(NamedTuple):
     posterior_variance: Any
     posterior_log_variance_clipped: Any
 
+    @property
+    def T(self) -> int:
+        """The number of steps; times run from 0 (data) to T (noise)."""
+        return int(len(self.beta) if isinstance(self.beta, tuple) else self.beta.shape[0]) - 1
+
     def __call__(self, t: Any, like: Array | None = None) -> Level:
+        t = checked(t, self.T)
         return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
 
     def at(self, name: str, t: Any, like: Array | None = None) -> Any:
         """The entry of the table of that name at time t, cast to `like`'s dtype."""
-        return look_up(getattr(self, name), t, like)
+        return look_up(getattr(self, name), checked(t, self.T), like)
 
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
-        return look_up(self.log_snr, t, like)
+        return self.at("log_snr", t, like)
 
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
-        high = [look_up(self.log_snr, time, self.log_snr) for time in (s, t)]
-        rest = [look_up(self.log_snr_rest, time, self.log_snr) for time in (s, t)]
+        s, t = checked(s, self.T, "s"), checked(t, self.T)
+        wide = None if isinstance(self.log_snr, tuple) else self.log_snr
+        high = [look_up(self.log_snr, time, wide) for time in (s, t)]
+        rest = [look_up(self.log_snr_rest, time, wide) for time in (s, t)]
         return (high[0] - high[1]) + (rest[0] - rest[1])
 
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
-        return Posterior(
-            look_up(self.posterior_mean_x_0, t, like),
-            look_up(self.posterior_mean_x_t, t, like),
-            look_up(self.posterior_variance, t, like),
-        )
+        t = checked(t, self.T, lowest=1)
+        names = ("posterior_mean_x_0", "posterior_mean_x_t", "posterior_variance")
+        return Posterior(*(look_up(getattr(self, name), t, like) for name in names))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,50 +148,33 @@ class DiscreteSchedule:
         return Tables(**made, **{name: constant(getattr(self, name), like) for name in names})
 
     def __call__(self, t: Any, like: Array | None = None) -> Level:
-        t = self._checked(t)
-        return Level(self.at("alpha", t, like), self.at("sigma", t, like))
+        t = checked(t, self.T)
+        return Level(self._entry("alpha", t, like), self._entry("sigma", t, like))
 
     def at(self, name: str, t: Any, like: Array | None = None) -> Any:
         """The entry of the table of that name at time t, cast to `like`'s dtype."""
-        return look_up(getattr(self.numbers if is_number(t) else self, name), t, like)
+        return self._entry(name, checked(t, self.T), like)
 
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
-        return self.at("log_snr", self._checked(t), like)
+        return self.at("log_snr", t, like)
 
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
-        s, t = self._checked(s, "s"), self._checked(t)
         if is_number(s) and is_number(t):
             return self.numbers.log_snr_gap(s, t)
         return self.tables(_floating(like, s, t)).log_snr_gap(s, t)
 
     def origin_at(self, t: Any, like: Array | None = None) -> Any:
         """What a network calls time `t`: the time it had in the schedule it was trained on."""
-        t = self._checked(t)
+        t = checked(t, self.T)
         return float(self.origin[t]) if is_number(t) else look_up(self.origin, t, like)
 
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
-        t = self._checked(t)
-        if is_number(t) and t == 0:
-            raise ValueError(f"t must be in 1..{self.T} for a posterior, got 0")
+        t = checked(t, self.T, lowest=1)
         names = ("posterior_mean_x_0", "posterior_mean_x_t", "posterior_variance")
-        return Posterior(*(self.at(name, t, like) for name in names))
+        return Posterior(*(self._entry(name, t, like) for name in names))
 
-    def _checked(self, t: Any, name: str = "t") -> Any:
-        """`t` as an index into the tables, checked where its values can be seen."""
-        if is_number(t):
-            if not 0 <= t <= self.T or t != int(t):
-                raise ValueError(f"{name} must be a whole time in 0..{self.T}, got {t}")
-            return int(t)
-        if not is_array(t):
-            raise TypeError(f"{name} must be an int or an integer array, got {type(t).__name__}")
-        xp = namespace(t)
-        if not xp.isdtype(t.dtype, "integral"):
-            raise TypeError(f"{name} must be an integer array, got dtype {t.dtype}")
-        if t.ndim != 1:
-            raise ValueError(f"{name} must have shape (batch,), got {tuple(t.shape)}")
-        if isinstance(t, np.ndarray) and t.size and not 0 <= t.min() <= t.max() <= self.T:
-            raise ValueError(f"{name} must be in 0..{self.T}, got {t.min()}..{t.max()}")
-        return t
+    def _entry(self, name: str, t: Any, like: Array | None) -> Any:
+        return look_up(getattr(self.numbers if is_number(t) else self, name), t, like)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DiscreteSchedule) and self.config == other.config
@@ -203,13 +192,43 @@ def _log_one_minus_exp(x: Host) -> Host:
         return np.where(x > -math.log(2), np.log(0.0 - np.expm1(x)), np.log1p(-np.exp(x)))
 
 
+def checked(t: Any, last: int, name: str = "t", lowest: int = 0) -> Any:
+    """`t` as an index into tables of times 0..`last`, checked where its values can be seen.
+
+    TypeError or ValueError that names the argument unless it is a whole number, or an integer array
+    of shape (batch,), in lowest..last.
+    """
+    wanted = f"in {lowest}..{last}" + (" for a posterior" if lowest else "")
+    if is_number(t):
+        if not 0 <= t <= last or t != int(t):
+            raise ValueError(f"{name} must be a whole time in 0..{last}, got {t}")
+        if t < lowest:
+            raise ValueError(f"{name} must be {wanted}, got {t}")
+        return int(t)
+    if not is_array(t):
+        raise TypeError(f"{name} must be an int or an integer array, got {type(t).__name__}")
+    if not namespace(t).isdtype(t.dtype, "integral"):
+        raise TypeError(f"{name} must be an integer array, got dtype {t.dtype}")
+    if t.ndim != 1:
+        raise ValueError(f"{name} must have shape (batch,), got {tuple(t.shape)}")
+    values = visible(t)
+    if values is not None and values.size and not lowest <= values.min() <= values.max() <= last:
+        raise ValueError(f"{name} must be {wanted}, got {values.min()}..{values.max()}")
+    return t
+
+
 def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
     """`table[t]`: for a number `t` the entry of a tuple or array, else an array of shape (batch,).
 
-    The table is cast to `like`'s dtype before the gather, or to the library's default.
+    What an array gives is cast to `like`'s dtype, or to the library's default.
     """
     if is_number(t):
-        return table[int(t)]
+        entry = table[t]
+        if isinstance(entry, float | np.generic):
+            return float(entry)
+        if like is None:
+            return entry
+        return namespace(entry).astype(entry, like.dtype, copy=False)
     like = _floating(like, t)
     if isinstance(table, np.ndarray) or table.dtype != like.dtype:
         table = constant(table, like)

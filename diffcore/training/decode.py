@@ -65,7 +65,9 @@ def _opened(stored: Stored, name: str) -> Any:
         return optional("PIL.ImageOps", "data").exif_transpose(image)
     # Pillow's decoders raise whatever their format's parser does, struct.error among others.
     except Exception as error:
-        raise ValueError(f"{name}: not a readable image ({_first_line(error)})") from error
+        # What Pillow does not know it calls by the address of the object it was given.
+        why = "of no format that Pillow knows" if "BytesIO" in str(error) else _first_line(error)
+        raise ValueError(f"{name}: not a readable image ({why})") from error
 
 
 def _converted(image: Any, name: str, channels: int) -> Any:

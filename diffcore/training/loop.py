@@ -239,7 +239,7 @@ class _Loop:
         return self.seconds + time.perf_counter() - self.begun
 
     def _bar(self, progress: bool) -> Any:
-        return optional("tqdm", "torch").tqdm(
+        return optional("tqdm", "train").tqdm(
             total=self.training.steps,
             initial=self.step,
             disable=not progress,

@@ -59,6 +59,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed <= 2**62, "seed", "be in 0..2^62", self.seed)
+        single = Path(self.name).name == self.name and self.name not in ("", ".", "..")
+        require(single, "name", "be one that a folder can have", self.name)
         unet = self._unet(self.data.size, self.data.channels, 0).to_dict()
         object.__setattr__(self, "unet", {k: v for k, v in unet.items() if k not in PER_DATA})
         object.__setattr__(self, "schedule", _plain(self.make_schedule().config))
@@ -90,7 +92,7 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The recipe as a file, every value written out; `load` reads it back as an equal one."""
-        text: str = optional("tomli_w", "torch").dumps(_plain(asdict(self)))
+        text: str = optional("tomli_w", "train").dumps(_plain(asdict(self)))
         return text
 
     def _unet(self, size: int, channels: int, classes: int) -> UNetConfig:
@@ -190,6 +192,9 @@ def _schedule(config: dict[str, Any]) -> DiscreteSchedule | ContinuousSchedule:
         if key != "kind" and isinstance(parameters[key].default, int | float):
             number = isinstance(value, int | float) and not isinstance(value, bool)
             require(number, f"schedule.{key}", "be a number", value)
+    missing = [p for p in parameters if parameters[p].default is inspect.Parameter.empty]
+    if lacking := [f"schedule.{p}" for p in missing if p not in config]:
+        raise ValueError(f"{', '.join(lacking)} must be given for schedule.kind = {kind!r}")
     try:
         return schedules.from_config(config)
     except (TypeError, ValueError) as error:

@@ -4,6 +4,7 @@ One process at a time writes to a run, and holds a lock that the operating syste
 process ends, however it ends. Files appear whole or not at all.
 """
 
+import contextlib
 import io
 import os
 import socket
@@ -112,9 +113,14 @@ class RunFolder:
         write_atomically(path, text.encode())
 
     def close(self) -> None:
-        """Let others write."""
-        if self.lock is not None:
-            self.lock.close()
+        """Let others write. A new run that came to nothing leaves no folder behind."""
+        if self.lock is None or self.lock.closed:
+            return
+        if not _occupied(self.path):
+            with contextlib.suppress(OSError):
+                (self.path / LOCK).unlink()
+                self.path.rmdir()
+        self.lock.close()
 
     def __enter__(self) -> "RunFolder":
         return self

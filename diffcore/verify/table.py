@@ -18,6 +18,8 @@ class Row:
     library: str
     error: float
     bound: float
+    epsilons: float
+    """The bound in units of the dtype's epsilon."""
 
     @property
     def holds(self) -> bool:
@@ -46,6 +48,7 @@ def measure(like: Any, name: str) -> list[Row]:
             library=name,
             error=identity.error(like),
             bound=identity.bound * epsilon(like),
+            epsilons=identity.bound,
         )
         for identity in IDENTITIES
     ]
@@ -59,7 +62,7 @@ def format_table(rows: Sequence[Row]) -> str:
         of = {row.library: row for row in rows if row.identity == name}
         cells = (_cell(of[library]) if library in of else "" for library in libraries)
         first = next(iter(of.values()))
-        lines.append((name, first.statement, *cells, f"{max(r.bound for r in of.values()):.1e}"))
+        lines.append((name, first.statement, *cells, f"{first.epsilons:g} eps"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [_line(line, widths) for line in lines]
     text.insert(1, "-" * len(text[0]))

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from commands import TINY_RUN, assert_one_line, good, run, write_checkpoint
 
-import torch
 from diffcore import likelihood, noise, schedules
 from diffcore.cli import _fidelity, _likelihoods, _sampling
 from diffcore.gaussians import discretised_log_likelihood

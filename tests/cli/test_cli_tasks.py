@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from commands import ANIMALS, assert_one_line, good, pixels, run, write_checkpoint
 from PIL import Image
 
-import torch
 from diffcore import checkpoint, guidance, plan, samplers, tasks
 from diffcore.denoisers import Clip, thresholded
 from diffcore.noise import portable

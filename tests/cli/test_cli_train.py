@@ -165,3 +165,14 @@ def test_resuming_with_another_recipe_is_refused(capsys, tmp_path):
     result = run(capsys, "train", "--resume", out, "--set", "training.lr=0.5")
     assert_one_line(result, "training.lr")
     assert_one_line(run(capsys, "train", "--resume", out, "--steps", 1), "training.steps")
+
+
+def test_an_overwritten_run_is_moved_back_where_the_new_one_comes_to_nothing(capsys, tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "recipe.toml").write_text("seed = 0\n")
+    words = ["train", "--recipe", "mnist-32", "--data", str(tmp_path / "nowhere.parquet")]
+    result = run(capsys, *words, "--out", str(out), "--overwrite")
+    assert_one_line(result, "nowhere.parquet: no such file or folder")
+    assert (out / "recipe.toml").read_text() == "seed = 0\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -152,7 +152,7 @@ def test_a_terminal_that_knows_only_ascii(tmp_path):
     ("module", "words", "extra"),
     [
         ("torch", ["sample", "net.safetensors"], "torch"),
-        ("safetensors", ["info", "net.safetensors"], "torch"),
+        ("safetensors", ["info", "net.safetensors"], "checkpoint"),
         ("torch", ["train", "--recipe", "digits"], "torch"),
         ("matplotlib", ["plot", "schedules"], "plot"),
         ("sklearn", ["plot", "forward"], "data"),

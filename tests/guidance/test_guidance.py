@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import continuous_schedules, normal, timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import guidance, oracles, plan, predictions, samplers, schedules
 from diffcore.denoisers import Clip, thresholded
 from diffcore.plan import Denoised
-from strategies import continuous_schedules, normal, timed
 
 EPS = np.finfo(np.float64).eps
 MEAN_C, V_C = 0.8, 0.3

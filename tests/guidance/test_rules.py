@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
+from strategies import normal
+
 from diffcore import guidance, predictions, schedules
 from diffcore.predictions import V
-from strategies import normal
 
 EPS = np.finfo(np.float64).eps
 C, U, X = normal(0, (4, 3, 5, 5), count=3)

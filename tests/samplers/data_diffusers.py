@@ -1,8 +1,8 @@
 """diffusers' schedulers on Gaussian data with the exact denoiser, beside our plans."""
 
 import numpy as np
-
 import torch
+
 from diffcore import oracles, plan, schedules
 
 MEAN, VARIANCE = np.array([0.3, -0.5, 0.1]), np.array([0.2, 0.5, 0.04])

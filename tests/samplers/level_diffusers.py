@@ -12,7 +12,6 @@ from diffcore import oracles, schedules
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import diffusers
-
     import torch
 
 MEAN, VARIANCE = 0.3, 0.2

@@ -1,9 +1,9 @@
 """diffusers' schedulers run side by side: on their own tables, or on ours in float64."""
 
 import numpy as np
+import torch
 from diffusers import LMSDiscreteScheduler
 
-import torch
 from diffcore import schedules
 
 LINEAR = schedules.linear()  # Both sides' default: 1000 betas from 1e-4 to 0.02.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import timed
 
 from diffcore import noise, oracles, plan, schedules, times
 from diffcore.samplers._predict_correct import order as order_of
@@ -15,7 +16,6 @@ from diffcore.samplers.adams import bh1, bh2, exact
 from diffcore.samplers.dpm_solver_pp import dpm_solver_pp, dpm_solver_pp_sde, published
 from diffcore.samplers.sa_solver import sa_solver
 from diffcore.samplers.unipc import unipc
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 DIGITS = mp.mp.clone()

@@ -5,16 +5,16 @@ import math
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make, namespace_of
 from hypothesis import given
 from hypothesis import strategies as st
 from identities import assert_keeps_marginals
 from noise_convergence import SCHEDULES, error, grid, mixture_error, order
+from strategies import timed
 
-from conftest import as_numpy, make, namespace_of
 from diffcore import noise, oracles, plan, samplers, schedules, times
 from diffcore.plan import Plan, Stage
 from diffcore.samplers import Interval, restart
-from strategies import timed
 
 
 def restarted(schedule, grid):

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from level_convergence import SCHEDULES, fitted_order, flow_errors
+from strategies import timed
 
 from diffcore import noise, oracles, plan, samplers, schedules, times
 from diffcore.samplers.ancestral import dpm2_ancestral, euler_ancestral
 from diffcore.samplers.heun import dpm2
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 mp.mp.dps = 50

@@ -2,16 +2,16 @@
 
 import math
 
+import exact
 import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from level_convergence import SCHEDULES, fitted_order, flow_errors, grid
-
-import exact
-from diffcore import noise, oracles, plan, process, samplers, schedules, tasks
 from strategies import timed
+
+from diffcore import noise, oracles, plan, process, samplers, schedules, tasks
 
 EPS = np.finfo(np.float64).eps
 BOTH_WAYS = {"ddim": 1, "euler": 1, "heun": 2, "dpm2": 2, "flow_euler": 1, "flow_heun": 2}

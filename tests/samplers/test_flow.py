@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from level_convergence import SCHEDULES, fitted_order, flow_errors
+from strategies import continuous_schedules
 
 from diffcore import oracles, plan, samplers, schedules, times
 from diffcore.predictions import VELOCITY
 from diffcore.samplers._rates import rates
 from diffcore.samplers.ancestral import euler_ancestral
 from diffcore.samplers.flow import flow_euler, flow_heun
-from strategies import continuous_schedules
 
 EPS = np.finfo(np.float64).eps
 PLANNERS = {"euler": (flow_euler, 1), "heun": (flow_heun, 2)}

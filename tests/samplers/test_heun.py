@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from level_convergence import SCHEDULES, fitted_order, flow_errors
+from strategies import continuous_schedules, timed
 
 from diffcore import noise, oracles, plan, samplers, schedules, times
 from diffcore.moments import marginals, moments
 from diffcore.samplers._trace import Trace
-from strategies import continuous_schedules, timed
 
 EPS = np.finfo(np.float64).eps
 mp.mp.dps = 50

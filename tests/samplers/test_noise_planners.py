@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from identities import assert_keeps_marginals
 from noise_convergence import SCHEDULES, error, grid, mixture_error, order
 from noise_planners import ON_DISCRETE, PLANNERS
+from strategies import timed
 
 from diffcore import oracles, plan, schedules, times
 from diffcore.samplers import ddim
@@ -17,7 +18,6 @@ from diffcore.samplers.deis import deis
 from diffcore.samplers.dpm_solver import dpm_solver
 from diffcore.samplers.lms import lms
 from diffcore.samplers.plms import plms
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from diffusers import PNDMScheduler
 from noise_convergence import MIXTURE, SCHEDULES, even_in_time, order
 from noise_diffusers import LINEAR, relative, states, whole_times
 
-import torch
 from diffcore import oracles, plan, schedules
 from diffcore.samplers.lms import lms
 from diffcore.samplers.plms import plms

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from level_convergence import SCHEDULES, errors, fitted_order, grid
+from strategies import timed
 
 from diffcore import oracles, plan, samplers, schedules, times
 from diffcore.samplers._trace import Trace
 from diffcore.samplers.restart import Interval, restart
-from strategies import timed
 
 EPS = np.finfo(np.float64).eps
 PLANNERS = {"euler": (samplers.euler, 1), "heun": (samplers.heun, 2), "dpm2": (samplers.dpm2, 2)}

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from data_convergence import SCHEDULES, exact_law, flow_order, law, weak_order
 from data_diffusers import TOLERANCE, distance, ours, schedule_of, theirs, times_of
 from diffusers import SASolverScheduler
 
-import torch
 from diffcore import oracles, plan, schedules
 from diffcore.samplers.sa_solver import sa_solver
 

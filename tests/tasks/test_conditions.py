@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
-from diffcore import tasks
 from strategies import normal
+
+from diffcore import tasks
 
 IMAGES = normal(0, (2, 3, 8, 8))[0]
 

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from conftest import as_numpy, make
 from hypothesis import given
 from hypothesis import strategies as st
-
-from conftest import as_numpy, make
-from diffcore import oracles, plan, samplers, schedules, tasks, times
 from strategies import normal, seeds
+
+from diffcore import oracles, plan, samplers, schedules, tasks, times
 
 EPS = np.finfo(np.float64).eps
 MEAN, VARIANCE = 0.2, 0.3

@@ -8,12 +8,12 @@ import itertools
 
 import numpy as np
 import pytest
-
 from conftest import as_numpy, make
+from strategies import normal
+
 from diffcore import oracles, plan, samplers, schedules, tasks, times
 from diffcore.noise import portable
 from diffcore.plan import Denoised
-from strategies import normal
 
 EPS = np.finfo(np.float64).eps
 MEAN, VARIANCE, CORRELATION = np.array([0.3, -0.2]), 0.5, 0.9

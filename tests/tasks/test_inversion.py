@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-
 from conftest import as_numpy, make
-from diffcore import oracles, plan, samplers, schedules, tasks, times
+from hypothesis import given
 from strategies import timed
+
+from diffcore import oracles, plan, samplers, schedules, tasks, times
 
 EPS = np.finfo(np.float64).eps
 MEAN, VARIANCE = 0.2, 0.3

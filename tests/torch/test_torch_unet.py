@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import torch
+from torch import Tensor, nn
+
 from diffcore.unet import Block, UNetConfig, layout, parameters
 from diffcore_torch import UNet
 from diffcore_torch.unet import Attention, ResidualBlock, sinusoid
-from torch import Tensor, nn
 
 PUBLISHED = {
     "act_fn": "silu",

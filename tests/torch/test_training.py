@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-
 import torch
+
 from diffcore.noise import portable
 from diffcore.training.images import Images
 from diffcore_torch import ema

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-
 import torch
+
 from diffcore import checkpoint, plan, samplers, tasks, times
 from diffcore.noise import portable
 from diffcore.training import recipe as recipes

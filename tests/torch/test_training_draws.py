@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-
 import torch
+
 from diffcore.noise import permutation, portable
 from diffcore.schedules import cosine, edm, flow, linear, ve
 from diffcore.training.draws import held_out_batches, times_at

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
-
 import torch
+
 from diffcore import losses, oracles, process
 from diffcore.noise import portable
 from diffcore.plan import Denoise, sample

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import tiny
-
 import torch
+
 from diffcore import checkpoint
 from diffcore.predictions import EPS, VELOCITY, Edm
 from diffcore.schedules import cosine, edm, flow, linear, respace

@@ -6,13 +6,13 @@ import signal
 from itertools import pairwise
 
 import pytest
-
 import torch
+from torch import nn
+
 from diffcore.training.rates import ema_decay, ema_has_caught_up, learning_rate
 from diffcore.training.stopping import Stopping
 from diffcore_torch import ema
 from diffcore_torch.optimizer import adamw
-from torch import nn
 
 
 def test_the_average_is_the_weighted_sum_of_all_past_weights() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-
 import torch
+
 from diffcore import checkpoint, plan
 from diffcore.noise import portable
 from diffcore.samplers import ddim, ddpm, dpm_solver_pp

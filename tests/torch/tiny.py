@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import torch
+
 from diffcore.training.draws import Draws
 from diffcore.training.images import Images
 from diffcore.training.loop import Outcome

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-
 import torch
+
 from diffcore.training import extractors, features, fidelity, manifolds, mmd
 from diffcore.training.extractors import extractor
 from diffcore.training.images import Images

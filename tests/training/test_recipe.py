@@ -241,7 +241,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @given(
     source=texts,
-    name=texts,
+    name=st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True),
     lr=st.floats(min_value=5e-324, allow_infinity=False),
     seed=st.integers(0, 2**62),
     held_out=st.integers(1) | st.floats(0, 1, exclude_min=True, exclude_max=True),
@@ -335,6 +335,8 @@ BAD = [
     ("training.lr=nan", "training.lr must be a finite number, got nan"),
     ("training.lr=fast", "training.lr must be a finite number, got 'fast'"),
     ("training.batch=1.5", "training.batch must be a whole number, got 1.5"),
+    ("name=../else", "name must be one that a folder can have, got '../else'"),
+    ("schedule.kind=shift", "schedule.schedule, schedule.factor must be given for schedule.kind"),
     ("training.batch=true", "training.batch must be a whole number, got True"),
     ("training.batch=0", "training.batch must be positive, got 0"),
     ("training.steps=0", "training.steps must be positive, got 0"),
@@ -526,7 +528,7 @@ for name in recipe.names():
 try:
     recipe.load("digits").to_toml()
 except ImportError as error:
-    assert 'pip install "diffcore[torch]"' in str(error), error
+    assert 'pip install "diffcore[train]"' in str(error), error
 else:
     raise AssertionError
 """

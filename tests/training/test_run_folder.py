@@ -258,3 +258,15 @@ def test_the_reader_finds_out_a_writer_that_is_not_atomic(tmp_path: Path) -> Non
         assert not all(map(is_whole, reads))
         other.send_signal(signal.SIGKILL)
         other.wait(10)
+
+
+def test_a_run_that_came_to_nothing_leaves_no_folder(tmp_path):
+    with RunFolder.create(tmp_path / "new"):
+        pass
+    assert not (tmp_path / "new").exists()
+    with RunFolder.create(tmp_path / "kept") as run:
+        run.write_text(run.recipe, "seed = 0\n")
+    assert (tmp_path / "kept" / "recipe.toml").exists()
+    with RunFolder.resume(tmp_path / "kept"):
+        pass
+    assert (tmp_path / "kept" / "recipe.toml").exists()

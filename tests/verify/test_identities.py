@@ -105,7 +105,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "wrong", "found_by"), WRONG, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("module", "name", "wrong", "found_by"), WRONG, ids=[wrong.__name__ for _, _, wrong, _ in WRONG]
+)
 def test_a_wrong_formula_is_found(monkeypatch, module, name, wrong, found_by):
     monkeypatch.setattr(module, name, wrong)
     like = example("numpy")
@@ -124,15 +126,21 @@ def test_a_prediction_inverted_wrongly_is_found(monkeypatch):
 
 def test_the_table_as_text():
     rows = [
-        verify.Row(identity="one", statement="a = a", library="numpy", error=0.0, bound=1e-15),
-        verify.Row(identity="one", statement="a = a", library="torch", error=1e-9, bound=1e-15),
-        verify.Row(identity="two", statement="b", library="numpy", error=math.nan, bound=1.0),
+        verify.Row(
+            identity="one", statement="a = a", library="numpy", error=0.0, bound=1e-15, epsilons=5
+        ),
+        verify.Row(
+            identity="one", statement="a = a", library="torch", error=1e-9, bound=1e-15, epsilons=5
+        ),
+        verify.Row(
+            identity="two", statement="b", library="numpy", error=math.nan, bound=1.0, epsilons=0
+        ),
     ]
     assert [row.holds for row in rows] == [True, False, False]
     lines = verify.format_table(rows).splitlines()
     assert lines[0].split() == ["identity", "numpy", "torch", "bound"]
-    assert lines[2].split() == ["one", "a", "=", "a", "0.0e+00", "1.0e-09", "FAILS", "1.0e-15"]
-    assert lines[3].split() == ["two", "b", "nan", "FAILS", "1.0e+00"]
+    assert lines[2].split() == ["one", "a", "=", "a", "0.0e+00", "1.0e-09", "FAILS", "5", "eps"]
+    assert lines[3].split() == ["two", "b", "nan", "FAILS", "0", "eps"]
     assert lines[-1] == "1 of 3 hold, 2 FAIL"
 
 
