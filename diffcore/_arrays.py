@@ -187,6 +187,11 @@ def linear_combination(coefficients: Sequence[Any], arrays: Sequence[A]) -> A:
     return result
 
 
+def sum_per_sample(x: Array) -> Any:
+    """Sum over every axis but the leading one; shape (batch,)."""
+    return x if x.ndim == 1 else namespace(x).sum(x, axis=tuple(range(1, x.ndim)), dtype=x.dtype)
+
+
 def mean_per_sample(x: Array) -> Any:
     """Mean over every axis but the leading one; shape (batch,)."""
     return x if x.ndim == 1 else namespace(x).mean(x, axis=tuple(range(1, x.ndim)))
