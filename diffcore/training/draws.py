@@ -125,6 +125,14 @@ def condition_of(x_0: Float, size: int) -> Float | None:
     return low_resolution(x_0, size) if size else None
 
 
+def counts_sigma(schedule: Schedule) -> bool:
+    """Whether the schedule's time is EDM's noise level, shifted or not."""
+    config = schedule.config
+    while "schedule" in config:
+        config = config["schedule"]
+    return bool(config["kind"] == "edm")
+
+
 def times_at(schedule: Schedule, u: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     """The times at the quantiles `u`, in [0, 1), of the law that training draws them from.
 
@@ -134,7 +142,7 @@ def times_at(schedule: Schedule, u: npt.NDArray[np.float64]) -> npt.NDArray[Any]
     if isinstance(schedule, DiscreteSchedule):
         return 1 + np.floor(u * schedule.T).astype(np.int64)
     t_max = schedule.curve.t_max
-    if schedule.config["kind"] == "edm":
+    if counts_sigma(schedule):
         inner = np.clip(u, 2.0**-54, 1.0 - 2.0**-53)
         log_sigma = np.array([EDM_LOG_SIGMA.inv_cdf(float(v)) for v in inner])
         sigma: npt.NDArray[np.float64] = np.minimum(np.exp(log_sigma), t_max)

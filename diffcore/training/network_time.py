@@ -2,7 +2,7 @@
 
     discrete schedule       t itself, 1 .. T (a respaced one: the time it had before)
     continuous, t in [0, 1] 1000 t
-    EDM's schedule          t = sigma
+    EDM's schedule          t = sigma, also where it is shifted
     Edm prediction          c_noise = log(sigma / alpha) / 4, on any schedule
 
 The sinusoid of the UNet has periods from 2 pi to 2 pi 10^4, so that times should differ by about 1.
@@ -17,6 +17,7 @@ from ..denoisers import Threshold, denoiser
 from ..plan import Denoise
 from ..predictions import Prediction
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Tables
+from .draws import counts_sigma
 
 CONTINUOUS = 1000.0
 
@@ -24,7 +25,8 @@ CONTINUOUS = 1000.0
 def time_scale(schedule: DiscreteSchedule | ContinuousSchedule, predicts: Prediction) -> float:
     """The factor between the time that `predicts.inputs` gives and what the network is told."""
     unit = isinstance(schedule, ContinuousSchedule) and schedule.curve.t_max == 1.0
-    return CONTINUOUS if unit and predicts.config["kind"] != "edm" else 1.0
+    own = counts_sigma(schedule) or predicts.config["kind"] == "edm"
+    return CONTINUOUS if unit and not own else 1.0
 
 
 def inputs(

@@ -10,9 +10,11 @@ import tiny
 import torch
 
 from diffcore.noise import permutation, portable
-from diffcore.schedules import cosine, edm, flow, linear, ve
+from diffcore.predictions import EPS, VELOCITY
+from diffcore.schedules import cosine, edm, flow, linear, shift, ve
 from diffcore.training.draws import held_out_batches, times_at
 from diffcore.training.images import Images
+from diffcore.training.network_time import time_scale
 from diffcore_torch.noise import DeviceNoise
 
 EPS32 = float(torch.finfo(torch.float32).eps)
@@ -87,3 +89,12 @@ def test_the_noise_of_the_device_is_the_portable_noise(shape: tuple[int, ...]) -
     for seed in (0, 2**31 + 5, 2**62 + 3):
         assert torch.equal(noise.drawn_there(seed, like, 7), portable(seed)(like, 7))
     assert not torch.equal(noise.drawn_there(0, like, 7), portable(0)(like, 8))
+
+
+def test_a_shifted_edm_schedule_draws_and_tells_its_times_as_edm_does() -> None:
+    u = np.linspace(0.05, 0.95, 7)
+    plain, shifted = edm(), shift(edm(), 2.0)
+    np.testing.assert_array_equal(times_at(shifted, u), times_at(plain, u))
+    assert np.median(times_at(shifted, u)) == pytest.approx(math.exp(-1.2))
+    assert time_scale(edm(1.0), EPS) == 1.0
+    assert time_scale(shift(flow(), 2.0), VELOCITY) == 1000.0
