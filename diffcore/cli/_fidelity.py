@@ -14,7 +14,7 @@ from ..training.extractors import extractor
 from ..training.fidelity import fidelity, format_fidelity, halves
 from ..training.images import Images
 from ..training.run_folder import RunFolder
-from . import _backends, _sampling
+from . import _backends, _planners, _sampling
 
 DRAWN = 1000
 """Samples of a network where nobody says how many."""
@@ -77,9 +77,12 @@ def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images]:
         if args.reference is None
         else _reference(args.reference, shape)
     )
+    sampler, parameters = _planners.parse(args.sampler)
     drawn = _sampling.draw(
         trained,
-        _sampling.planned(trained.schedule, sampler=args.sampler, steps=args.steps),
+        _sampling.planned(
+            trained.schedule, sampler=sampler, parameters=parameters, steps=args.steps
+        ),
         args.n or DRAWN,
         seed=args.seed,
         labels=range(unet.classes),

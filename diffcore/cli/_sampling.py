@@ -6,7 +6,7 @@ rounding of the network's arithmetic. The network alone works in batches.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..plan import Denoise, Denoised, Plan, iterate
 from ..schedules import ContinuousSchedule, DiscreteSchedule
 from ..tasks import last_part, repaint
 from ..training.pictures import Picture, grid
+from ._planners import made
 from ._tasks import JUMP, Given
 
 Schedule = DiscreteSchedule | ContinuousSchedule
@@ -61,6 +62,7 @@ def planned(
     schedule: Schedule,
     *,
     sampler: str = "ddim",
+    parameters: Mapping[str, Any] | None = None,
     steps: int | None = None,
     eta: float = 0.0,
     variance: str = "small",
@@ -71,7 +73,8 @@ def planned(
 ) -> Plan:
     """The plan that the options describe; ValueError names the option that cannot be.
 
-    strength: see `tasks.last_part`; resamples and jump: see `tasks.repaint`.
+    sampler, parameters: a name of `samplers.PLANNERS` and its own parameters. strength: see
+    `tasks.last_part`; resamples and jump: see `tasks.repaint`.
     """
     discrete = isinstance(schedule, DiscreteSchedule)
     if steps is None and sampler == "ddpm":
@@ -87,16 +90,18 @@ def planned(
         raise ValueError("--grid leading needs a discrete schedule; the network's is continuous")
     if sampler != "ddim" and eta:
         raise ValueError(f"--eta belongs to --sampler ddim, got {eta:g} with {sampler}")
-    own = {"eta": eta} if sampler == "ddim" else {"variance": variance}
+    usual: dict[str, dict[str, Any]] = {"ddim": {"eta": eta}, "ddpm": {"variance": variance}}
+    own = {**usual.get(sampler, {}), **(parameters or {})}
     visited = last_part(getattr(times, rule)(schedule, steps), strength)
     longest = len(visited) - 2
     if jump is not None and resamples > 1 and jump > longest:
         raise ValueError(f"--jump must be at most {longest}, with {longest + 1} steps, got {jump}")
     jump = min(jump or JUMP, longest)
-    planner = getattr(samplers, sampler)
     if resamples == 1 or jump < 1:
-        return planner(schedule, visited, **own)  # type: ignore[no-any-return]
-    return repaint(schedule, planner, visited, jump=jump, resamples=resamples, **own)
+        return made(schedule, visited, sampler, own)
+    return repaint(
+        schedule, samplers.PLANNERS[sampler], visited, jump=jump, resamples=resamples, **own
+    )
 
 
 def class_names(trained: Any) -> list[str]:

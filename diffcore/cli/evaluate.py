@@ -8,6 +8,7 @@ from typing import Any
 from . import _backends
 from ._arguments import at_least
 from ._outputs import require_suffix, reserve
+from ._planners import SYNTAX
 
 Runner = Callable[[argparse.Namespace], tuple[str, Mapping[str, Any]]]
 """What a command prints, and what it writes as JSON."""
@@ -125,7 +126,10 @@ def _add_fd(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
         help="1 for grey, 3 for RGB (default: the network's, or the samples')",
     )
     fd.add_argument(
-        "--sampler", choices=("ddim", "ddpm"), default="ddim", help="of a network (default: ddim)"
+        "--sampler",
+        default="ddim",
+        metavar="SAMPLER",
+        help=f"of a network: {SYNTAX} (default: ddim)",
     )
     fd.add_argument(
         "--steps",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _backends
 from ._arguments import at_least, share
 from ._outputs import filling, require_suffix, reserve, reserve_folder
+from ._planners import GRIDS, SYNTAX, parse
 from ._tasks import RESAMPLES, add_options, given, require_together
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_options(sample)
     sample.add_argument(
         "--sampler",
-        choices=("ddim", "ddpm"),
         default="ddim",
-        help="ddim, good in few steps, or ddpm, ancestral sampling (default: ddim)",
+        metavar="SAMPLER",
+        help=f"{SYNTAX} (default: ddim)",
     )
     sample.add_argument(
         "--steps",
@@ -72,7 +73,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     sample.add_argument(
         "--grid",
-        choices=("linspace", "trailing", "leading"),
+        choices=GRIDS,
         default="trailing",
         help="which of the schedule's times the steps visit (default: trailing)",
     )
@@ -122,6 +123,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Draw and write."""
+    parse(args.sampler)  # says what is wrong with it before anything is read
     out = Path(args.out)
     require_source(args.source)
     require_together(args)
@@ -192,13 +194,15 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
     from . import _sampling
 
     learned = trained.unet.learned_variance
-    if args.variance is not None and args.sampler != "ddpm":
-        raise ValueError(f"--variance belongs to --sampler ddpm, got {args.variance} with ddim")
+    name, parameters = parse(args.sampler)
+    if args.variance is not None and name != "ddpm":
+        raise ValueError(f"--variance belongs to --sampler ddpm, got {args.variance} with {name}")
     if args.variance == "learned" and not learned:
         raise ValueError("--variance learned needs a network that has learnt one; this has not")
     return _sampling.planned(
         trained.schedule,
-        sampler=args.sampler,
+        sampler=name,
+        parameters=parameters,
         steps=args.steps,
         eta=args.eta,
         variance=args.variance or ("learned" if learned else "small"),

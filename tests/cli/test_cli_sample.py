@@ -9,7 +9,7 @@ from commands import ANIMALS, assert_one_line, good, pixels, run, write_checkpoi
 from PIL import Image, ImageSequence
 
 from diffcore import plan, samplers, schedules
-from diffcore.cli import _sampling
+from diffcore.cli import _planners, _sampling
 from diffcore.noise import portable
 from diffcore.times import leading, linspace, trailing
 from diffcore_torch.loading import load
@@ -329,3 +329,37 @@ def test_images_that_are_not_finite_are_reported(capsys, tmp_path):
     result = run(capsys, "sample", path, "-n", 3, "--out", tmp_path / "s.png")
     assert result.status == 0
     assert result.err == "diffcore: warning: 3 of 3 images are not finite\n"
+
+
+@pytest.mark.parametrize("sampler", ["heun", "dpm_solver_pp:order=3,formula=published", "unipc"])
+def test_every_planner_is_a_sampler(capsys, plain, tmp_path, sampler):
+    out = tmp_path / "x.npz"
+    words = ("sample", plain, "-n", 2, "--steps", 4, "--out", out)
+    good(capsys, *words, "--sampler", sampler)
+    assert np.isfinite(np.load(out)["images"]).all()
+    first = np.load(out)["images"]
+    good(capsys, *words, "--force")
+    assert not np.array_equal(np.load(out)["images"], first)
+
+
+@pytest.mark.parametrize("grid", _planners.GRIDS)
+def test_every_grid_is_a_function_of_steps(grid):
+    made = _sampling.planned(schedules.linear(100), steps=5, rule=grid)
+    assert made.evaluations == 5
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        ("ddmi", "--sampler must be one of ddpm, ddim"),
+        ("unipc:ordr=2", "--sampler unipc takes order=..."),
+        ("unipc:order", "--sampler unipc takes order=..."),
+        ("unipc:order=9", "--sampler unipc: order must be"),
+        ("ddpm:variance=tiny", "--sampler ddpm: variance must be"),
+        ("heun:s_churn=2", "--sampler heun: s_churn must be 0 on a discrete schedule"),
+    ],
+)
+def test_bad_samplers_are_named(capsys, plain, tmp_path, sampler, message):
+    result = run(capsys, "sample", plain, "--sampler", sampler, "--out", tmp_path / "x.png")
+    assert_one_line(result, message)
+    assert not (tmp_path / "x.png").exists()
