@@ -14,7 +14,7 @@ from ..training.extractors import extractor
 from ..training.fidelity import fidelity, format_fidelity, halves
 from ..training.images import Images
 from ..training.run_folder import RunFolder
-from . import _backends, _planners, _sampling
+from . import _backends, _sampling
 
 DRAWN = 1000
 """Samples of a network where nobody says how many."""
@@ -77,7 +77,7 @@ def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images]:
         if args.reference is None
         else _reference(args.reference, shape)
     )
-    sampler, parameters = _planners.parse(args.sampler)
+    sampler, parameters = args.sampler
     drawn = _sampling.draw(
         trained,
         _sampling.planned(

@@ -1,5 +1,6 @@
 """Samplers by name and parameters on the command line: NAME[:key=value,...]."""
 
+import argparse
 import inspect
 import json
 from collections.abc import Mapping
@@ -23,18 +24,19 @@ GRIDS = (
 """Functions of `diffcore.times` that take a schedule and a number of steps."""
 
 
-def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """The planner's name and parameters. Raises ValueError that says what is wrong with them."""
+def sampler(text: str) -> tuple[str, dict[str, Any]]:
+    """An argument's type: the planner's name and parameters."""
     name, _, rest = text.partition(":")
     if name not in PLANNERS:
-        raise ValueError(f"--sampler must be one of {', '.join(PLANNERS)}, got {name!r}")
+        names = ", ".join(PLANNERS)
+        raise argparse.ArgumentTypeError(f"must be one of {names}, got {name!r}")
     known = list(inspect.signature(PLANNERS[name]).parameters)[2:]
     parameters: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or key not in known:
             takes = ", ".join(f"{k}=..." for k in known) or "no parameters"
-            raise ValueError(f"--sampler {name} takes {takes}; got {pair!r}")
+            raise argparse.ArgumentTypeError(f"{name} takes {takes}; got {pair!r}")
         try:
             parameters[key] = json.loads(value)
         except ValueError:

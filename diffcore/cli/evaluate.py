@@ -8,7 +8,7 @@ from typing import Any
 from . import _backends
 from ._arguments import at_least
 from ._outputs import require_suffix, reserve
-from ._planners import SYNTAX
+from ._planners import SYNTAX, sampler
 
 Runner = Callable[[argparse.Namespace], tuple[str, Mapping[str, Any]]]
 """What a command prints, and what it writes as JSON."""
@@ -127,6 +127,7 @@ def _add_fd(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     )
     fd.add_argument(
         "--sampler",
+        type=sampler,
         default="ddim",
         metavar="SAMPLER",
         help=f"of a network: {SYNTAX} (default: ddim)",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _backends
 from ._arguments import at_least, share
 from ._outputs import filling, require_suffix, reserve, reserve_folder
-from ._planners import GRIDS, SYNTAX, parse
+from ._planners import GRIDS, SYNTAX, sampler
 from ._tasks import RESAMPLES, add_options, given, require_together
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_options(sample)
     sample.add_argument(
         "--sampler",
+        type=sampler,
         default="ddim",
         metavar="SAMPLER",
         help=f"{SYNTAX} (default: ddim)",
@@ -123,7 +124,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(args: argparse.Namespace) -> int:
     """Draw and write."""
-    parse(args.sampler)  # says what is wrong with it before anything is read
     out = Path(args.out)
     require_source(args.source)
     require_together(args)
@@ -194,7 +194,7 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
     from . import _sampling
 
     learned = trained.unet.learned_variance
-    name, parameters = parse(args.sampler)
+    name, parameters = args.sampler
     if args.variance is not None and name != "ddpm":
         raise ValueError(f"--variance belongs to --sampler ddpm, got {args.variance} with {name}")
     if args.variance == "learned" and not learned:

@@ -351,9 +351,9 @@ def test_every_grid_is_a_function_of_steps(grid):
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        ("ddmi", "--sampler must be one of ddpm, ddim"),
-        ("unipc:ordr=2", "--sampler unipc takes order=..."),
-        ("unipc:order", "--sampler unipc takes order=..."),
+        ("ddmi", "--sampler: must be one of ddpm, ddim"),
+        ("unipc:ordr=2", "--sampler: unipc takes order=..."),
+        ("unipc:order", "--sampler: unipc takes order=..."),
         ("unipc:order=9", "--sampler unipc: order must be"),
         ("ddpm:variance=tiny", "--sampler ddpm: variance must be"),
         ("heun:s_churn=2", "--sampler heun: s_churn must be 0 on a discrete schedule"),
