@@ -40,6 +40,8 @@ def moments(
     what `plan.prior` gives. Raises ValueError for a negative variance, and for a plan whose noise
     the denoiser scales.
     """
+    if plan.batch is not None:
+        raise ValueError("plan must be a single plan, got a stack; see plan.unstack")
     mu, v = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(variance, np.float64))
     times = _times(plan)
     if start is None:

@@ -1,6 +1,7 @@
 """Grids by noise level, by quantiles and by square roots, against papers and published code."""
 
 import math
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -256,3 +257,12 @@ FLOW = schedules.flow()
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("grid", [times.karras, times.exponential])
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_a_schedule_that_starts_with_noise_is_walked_to_its_start(grid, n):
+    made = grid(schedules.ve(), n)
+    assert len(made) == n + 1
+    assert made[-1] == 0.0
+    assert all(t > s for t, s in pairwise(made))

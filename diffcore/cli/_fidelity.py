@@ -41,7 +41,8 @@ def measured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         format_fidelity(rows),
         f"features: {args.features}, {x.shape[1]} numbers an image; seed {args.seed}",
         "Fréchet: the squared distance, which falls with n; KID: unbiased, ± a standard error",
-        f"precision, recall: by {NEIGHBOURS} nearest neighbours; real images: half against half",
+        f"precision, recall: by {NEIGHBOURS} nearest neighbours",
+        "real images: a part of them against the rest",
     ]
     figures = {
         "source": str(args.source),

@@ -91,8 +91,12 @@ def planned(
     if sampler != "ddim" and eta:
         raise ValueError(f"--eta belongs to --sampler ddim, got {eta:g} with {sampler}")
     usual: dict[str, dict[str, Any]] = {"ddim": {"eta": eta}, "ddpm": {"variance": variance}}
+    if sampler == "ddim" and eta and "eta" in (parameters or {}):
+        raise ValueError(f"--eta {eta:g} and --sampler ddim:eta=... say the same thing twice")
     own = {**usual.get(sampler, {}), **(parameters or {})}
-    visited = last_part(getattr(times, rule)(schedule, steps), strength)
+    grid = getattr(times, rule)(schedule, steps)
+    # uniform_log_snr stops above data, and an image is what a step to data gives.
+    visited = last_part(grid if grid[-1] == 0 else (*grid[:-1], 0), strength)
     longest = len(visited) - 2
     if jump is not None and resamples > 1 and jump > longest:
         raise ValueError(f"--jump must be at most {longest}, with {longest + 1} steps, got {jump}")

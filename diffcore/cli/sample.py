@@ -197,7 +197,7 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
     name, parameters = args.sampler
     if args.variance is not None and name != "ddpm":
         raise ValueError(f"--variance belongs to --sampler ddpm, got {args.variance} with {name}")
-    if args.variance == "learned" and not learned:
+    if "learned" in (args.variance, parameters.get("variance")) and not learned:
         raise ValueError("--variance learned needs a network that has learnt one; this has not")
     return _sampling.planned(
         trained.schedule,

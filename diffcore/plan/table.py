@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+
 from .._arrays import is_number
 
 Number: TypeAlias = Any
@@ -85,7 +87,7 @@ class Plan:
 
     def to_json(self) -> str:
         """The plan as JSON, every float64 exact."""
-        return json.dumps({"format": 1, **asdict(self)})
+        return json.dumps({"format": 1, **asdict(self)}, allow_nan=False, default=_plain)
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
@@ -126,3 +128,10 @@ def _number(value: Any) -> Number:
     if not is_number(value):
         raise ValueError(f"{value!r} is not a number")
     return value
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's; TypeError for what JSON cannot hold."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a plan's parameters must be numbers and words for JSON, got {value!r}")

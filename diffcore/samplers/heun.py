@@ -177,6 +177,8 @@ class _Churn:
         """What was done; its order is declared where no noise was drawn."""
         if not self.s_churn:
             return trace.plan(name, order)
-        parameters = {k: v for k, v in vars(self).items() if k != "gamma"}
+        # JSON has no word for an infinite s_tmax, which is the default.
+        own = vars(self).items()
+        parameters = {k: v for k, v in own if k != "gamma" and math.isfinite(v)}
         plan = trace.plan(name, None, **parameters)
         return plan if plan.stochastic else trace.plan(name, order, **parameters)

@@ -37,7 +37,8 @@ def karras(
         raise ValueError(f"rho must be positive and finite, got {rho}")
     low, high = _ends(schedule, n, sigma_min, sigma_max)
     start, end = high ** (1.0 / rho), low ** (1.0 / rho)
-    return _times(schedule, [(start + f * (end - start)) ** rho for f in _fractions(n)], low, high)
+    fractions = _fractions(_count(schedule, n, low))
+    return _times(schedule, [(start + f * (end - start)) ** rho for f in fractions], low, high)
 
 
 def exponential(
@@ -46,7 +47,8 @@ def exponential(
     """n times from noise level sigma_max to sigma_min, in equal ratios, then 0; as `karras`."""
     low, high = _ends(schedule, n, sigma_min, sigma_max)
     ratio = math.log(low / high)
-    return _times(schedule, [high * math.exp(f * ratio) for f in _fractions(n)], low, high)
+    fractions = _fractions(_count(schedule, n, low))
+    return _times(schedule, [high * math.exp(f * ratio) for f in fractions], low, high)
 
 
 def uniform_log_snr(
@@ -102,6 +104,11 @@ def _ends(
     return sigma_min, sigma_max
 
 
+def _count(schedule: Timed, n: int, low: float) -> int:
+    """How many levels n steps visit before 0; one more where the last of them is time 0's own."""
+    return n + (low == _level(schedule, 0))
+
+
 def _fractions(n: int) -> list[float]:
     return [k / (n - 1) for k in range(n)] if n > 1 else [0.0]
 
@@ -112,7 +119,7 @@ def _times(schedule: Timed, levels: Sequence[float], low: float, high: float) ->
     ends = _time(joined, "sigma_max", high), _time(joined, "sigma_min", low)
     inner = [_time(joined, "sigma", level) for level in levels[1:-1]]
     found = [ends[0], *inner, ends[1]] if len(levels) > 1 else ends[:1]
-    return counted(schedule, (*found, 0.0))
+    return counted(schedule, (*found, 0.0) if found[-1] > 0.0 else tuple(found))
 
 
 def _time(schedule: ContinuousSchedule, name: str, level: float) -> float:

@@ -348,3 +348,16 @@ def test_diffusers_rounds_the_times_of_karras_levels():
     told = np.append(theirs.timesteps[:1], theirs.timesteps[2::2])
     assert np.array_equal(told, np.round(told))
     assert np.max(np.abs(table[told.astype(int)] / peer.times(theirs)[:-1] - 1.0)) > 1e-3
+
+
+def test_a_churned_plan_is_strict_json():
+    import json
+
+    schedule = schedules.edm()
+    made = samplers.heun(schedule, (20.0, 5.0, 1.0, 0.0), s_churn=2.0)
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    assert json.loads(made.to_json(), parse_constant=refuse)["parameters"]["s_churn"] == 2.0
+    assert plan.Plan.from_json(made.to_json()) == made
