@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._arrays import is_number, linear_combination, require_floating, require_like
+from .._arrays import is_number, linear_combination, require_floating, require_like, visible
 from ..plan import Denoise, Denoised
 from ..process import level
 from ..schedules import Schedule
@@ -39,7 +39,8 @@ def classifier(
     def guided(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
         alpha, sigma = level(schedule, t, x_t)
-        if is_number(alpha) and alpha == 0.0:
+        seen = None if is_number(alpha) else visible(alpha)
+        if alpha == 0.0 if is_number(alpha) else seen is not None and bool((seen == 0.0).any()):
             raise ValueError(
                 f"t must have alpha > 0 for a classifier to guide, got t = {t}, where x_t is noise"
             )

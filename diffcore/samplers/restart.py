@@ -48,11 +48,17 @@ def restart(
 
     parameters are the planner's; a multistep method starts afresh at each restart and after it.
     Intervals are taken from noise to data, those of one t_min in the order given. s_noise scales
-    the noise. Raises ValueError where an interval does not fit the grid or the schedule.
+    the noise. Raises ValueError where an interval does not fit the grid or the schedule, and for
+    s_churn, which counts the steps of a whole grid.
     """
     grid = checked(schedule, times)
     if not 0.0 <= s_noise < math.inf:
         raise ValueError(f"s_noise must be non-negative and finite, got {s_noise}")
+    if intervals and parameters.get("s_churn"):
+        raise ValueError(
+            "s_churn must be 0 with restart intervals: it is spread over the steps of one grid, "
+            f"and each restart is a grid of its own; got {parameters['s_churn']}"
+        )
     ways = [(interval, _way_back(schedule, grid, interval)) for interval in intervals]
     stages: list[Stage] = []
     first = 0

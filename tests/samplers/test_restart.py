@@ -204,3 +204,10 @@ def test_bad_noise_is_named():
     call = functools.partial(restart, schedules.edm(), samplers.euler, (80.0, 1.0), s_noise=-1.0)
     with pytest.raises(ValueError, match=r"s_noise must be non-negative and finite, got -1\.0"):
         call()
+
+
+def test_churn_is_refused_inside_a_restart() -> None:
+    schedule = schedules.edm()
+    walked = (20.0, 5.0, 1.0, 0.1)
+    with pytest.raises(ValueError, match="s_churn must be 0 with restart intervals"):
+        restart(schedule, samplers.heun, walked, Interval(t_min=1.0, t_max=5.0), s_churn=2.0)
