@@ -11,10 +11,11 @@ from .._files import write_atomically
 from .._optional import optional
 from ..training import metrics, plots
 from ..training.evaluation import compare, format_scores
-from ..training.pictures import animation, filmstrip, save_png
+from ..training.pictures import filmstrip, save_png
 from ..training.recipe import Recipe
 from ..training.run_folder import RunFolder
 from ._sampling import Drawn, arranged, draw, planned
+from .sample import write_trajectory
 
 JUDGED = 500
 """Samples to judge."""
@@ -35,9 +36,10 @@ def made(run: RunFolder, recipe: Recipe, trained: Any) -> tuple[dict[str, str], 
         batch=JUDGED,
         film=FILMED * classes,
     )
+    write_trajectory(run.path / "trajectory.png", drawn)
     shown = {
         "samples.png": _samples(run.path / "samples.png", drawn, classes),
-        "trajectory.png": _trajectory(run.path / "trajectory.png", drawn),
+        "trajectory.png": "their way from noise, animated (browsers show it)",
         "filmstrip.png": _filmstrip(run.path / "filmstrip.png", drawn, classes),
     }
     columns = metrics.read(run.metrics)
@@ -60,12 +62,6 @@ def _samples(path: Path, drawn: Drawn, classes: int) -> str:
     labels = None if drawn.labels is None else drawn.labels[:n]
     save_png(path, arranged(drawn.images[:n], labels))
     return "samples of the averaged weights" + (", a row for each class" if classes > 1 else "")
-
-
-def _trajectory(path: Path, drawn: Drawn) -> str:
-    labels = None if drawn.labels is None else drawn.labels[: len(drawn.frames[0])]
-    animation(path, [arranged(frame, labels) for frame in drawn.frames])
-    return "their way from noise, animated (browsers show it)"
 
 
 def _filmstrip(path: Path, drawn: Drawn, classes: int) -> str:

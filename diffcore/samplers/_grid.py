@@ -1,10 +1,13 @@
-"""The check that every planner makes of its time grid."""
+"""The checks that planners share: of the time grid, and of how a multistep method starts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from .._arrays import is_number
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
+
+Start = Literal["singlestep", "lower"]
+"""How a multistep method takes its first steps, which know fewer outputs."""
 
 
 def checked(
@@ -26,3 +29,9 @@ def checked(
         schedule(t)
     kind: Any = {DiscreteSchedule: int, ContinuousSchedule: float}.get(type(schedule))
     return grid if kind is None else tuple(map(kind, grid))
+
+
+def require_start(start: str) -> None:
+    """ValueError unless start is one there is."""
+    if start not in ("singlestep", "lower"):
+        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..schedules import Schedule
+from ._between import half_gap
 from ._exponential import weigh, weights
 
 Integrals = Callable[[Schedule, float, float, Sequence[float]], list[float]]
@@ -52,11 +53,6 @@ def noise_level(schedule: Schedule, t: float) -> float:
     """n = sigma / alpha, for alpha > 0."""
     alpha, sigma = schedule(t)
     return float(sigma / alpha)
-
-
-def half_gap(schedule: Schedule, t: float, u: float) -> float:
-    """lambda_u - lambda_t."""
-    return 0.5 * float(schedule.log_snr_gap(u, t))
 
 
 def _drop(schedule: Schedule, t: float, u: float) -> float:

@@ -1,15 +1,13 @@
 """The loop of Adams methods on the noise: each step continues eps through its last values."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 from ..schedules import Schedule
-from ._grid import checked
+from ._between import interior
+from ._grid import Start, checked, require_start
 from ._integrals import Integrals
-from ._slope import Point, along, evaluate, interior, runge_kutta
+from ._slope import Point, along, evaluate, runge_kutta
 from ._trace import Trace
-
-Start = Literal["singlestep", "lower"]
 
 
 def noise_adams(
@@ -57,9 +55,3 @@ def require_order(order: int, most: int) -> None:
     """ValueError unless order is a whole number in 1..most."""
     if order not in range(1, most + 1):
         raise ValueError(f"order must be a whole number in 1..{most}, got {order!r}")
-
-
-def require_start(start: str) -> None:
-    """ValueError unless start is one there is."""
-    if start not in ("singlestep", "lower"):
-        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")

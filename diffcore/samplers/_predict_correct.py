@@ -8,15 +8,14 @@ made, and goes into that one's stage.
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Literal
 
 from ..schedules import Schedule
-from ._grid import checked
+from ._between import half_gap, half_log_snr
+from ._grid import Start, checked, require_start
 from ._singlestep import singlestep
 from ._trace import ZERO, Combination, Trace
-from .adams import Output, Rule, exact, gap, half_log_snr, integral, step
+from .adams import Output, Rule, exact, integral, step
 
-Start = Literal["singlestep", "lower"]
 Tau = float | Callable[[float], float]
 
 
@@ -40,8 +39,7 @@ def multistep(
     noise. lower_order_end: one output in the last step, two in the last but one.
     """
     grid = checked(schedule, times)
-    if start not in ("singlestep", "lower"):
-        raise ValueError(f"start must be 'singlestep' or 'lower', got {start!r}")
+    require_start(start)
     trace = Trace(schedule, grid[0])
     outputs: list[Output] = []
     correction: Callable[[Output], Combination] = _none
@@ -52,7 +50,7 @@ def multistep(
         if math.isfinite(newest[0]):
             outputs = [newest, *outputs][: max(predictor, corrector - 1)]
         strength = strength_at(tau, t)
-        if math.isinf(gap(schedule, t, s)):
+        if math.isinf(half_gap(schedule, t, s)):
             step(trace, x, t, s, integral(schedule, t, s, [newest]), strength)
             continue
         left = len(grid) - 1 - k if lower_order_end else len(grid)

@@ -10,10 +10,9 @@ these give.
 import math
 from collections.abc import Sequence
 
-from ..schedules import Schedule
-from ._between import between
+from ._between import between, fraction, half_gap, half_log_snr
 from ._trace import Trace
-from .adams import Output, Rule, exact, gap, half_log_snr, integral, step
+from .adams import Output, Rule, exact, integral, step
 
 FRACTIONS: dict[int, tuple[float, ...]] = {1: (), 2: (1 / 2,), 3: (1 / 3, 2 / 3)}
 LATEST = 0.6
@@ -35,13 +34,13 @@ def singlestep(
 def inner(trace: Trace, s: float, order: int) -> list[float]:
     """The times of the calls inside the step from the current time to s, from noise to data."""
     schedule, t = trace.schedule, trace.time
-    h = gap(schedule, t, s)
+    h = half_gap(schedule, t, s)
     if math.isinf(h):
         return []
     start = half_log_snr(schedule, t)
     found = [between(schedule, t, s, start + r * h) for r in FRACTIONS[order]]
     times = sorted({u for u in found if u is not None}, reverse=True)
-    late = len(times) == 2 and _fractions(schedule, t, s, times)[0] > LATEST
+    late = len(times) == 2 and fraction(schedule, t, times[0], s) > LATEST
     return times[:1] if late else times
 
 
@@ -64,15 +63,10 @@ def through(
     if not thrifty:
         # x at times[0] is off by O(h^2), which the last sum takes in with a weight that vanishes
         # with h only at r2 = 2/3: a steeper line into the second inner state makes up for it.
-        r1, r2 = _fractions(schedule, t, s, times)
+        r1, r2 = (fraction(schedule, t, v, s) for v in times)
         tilt = (1.0 + r1 * (3.0 * r2 - 2.0) / (r2 * (2.0 - 3.0 * r1))) * tilt
     step(trace, x, t, u, flat + tilt)
     third = half_log_snr(schedule, u), trace.denoise()
     known = [third, first] if thrifty else [third, second, first]
     step(trace, x, t, s, integral(schedule, t, s, known))
     return [third]
-
-
-def _fractions(schedule: Schedule, t: float, s: float, times: Sequence[float]) -> list[float]:
-    """r of each time."""
-    return [gap(schedule, t, u) / gap(schedule, t, s) for u in times]

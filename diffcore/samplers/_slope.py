@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ..schedules import Schedule
-from ._between import between
-from ._integrals import half_gap, in_half_log_snr, noise_level
+from ._between import between, fraction, half_gap, half_log_snr
+from ._integrals import in_half_log_snr, noise_level
 from ._trace import Combination, Trace
 
 Formula = Literal["exact", "published"]
@@ -37,11 +37,6 @@ def evaluate(trace: Trace) -> Point:
     """Call the denoiser at the current state."""
     m = trace.denoise()
     return Point(trace.time, trace.x, m, trace.eps(m))
-
-
-def interior(schedule: Schedule, t: float, s: float) -> bool:
-    """Whether both ends have signal and noise."""
-    return bool(schedule(t).alpha > 0.0 and schedule(s).sigma > 0.0)
 
 
 def along(
@@ -80,11 +75,11 @@ def runge_kutta(
         return
     along(trace, start, first)
     a = evaluate(trace)
-    if second is None or _fraction(schedule, t, first, s) > 1.0000001 * LATEST_SECOND_CALL:
+    if second is None or fraction(schedule, t, first, s) > 1.0000001 * LATEST_SECOND_CALL:
         weight = in_half_log_snr(schedule, t, s, (t, first))[1]
         if formula == "published":
             weight = (noise_level(schedule, s) - noise_level(schedule, t)) / (
-                2.0 * _fraction(schedule, t, first, s)
+                2.0 * fraction(schedule, t, first, s)
             )
         along(trace, start, s, [(weight, a.eps)])
         return
@@ -106,11 +101,5 @@ def _inside(
 ) -> float | None:
     """The time after `before` and ahead of s at that share of the step in lambda, if there is."""
     gap = half_gap(schedule, start.time, s)
-    half_log_snr = 0.5 * schedule.log_snr_at(start.time) + share * gap
-    u = between(schedule, before, s, half_log_snr)
+    u = between(schedule, before, s, half_log_snr(schedule, start.time) + share * gap)
     return u if u is not None and s < u < before else None
-
-
-def _fraction(schedule: Schedule, t: float, u: float, s: float) -> float:
-    """Where u lies between t and s, in lambda."""
-    return half_gap(schedule, t, u) / half_gap(schedule, t, s)

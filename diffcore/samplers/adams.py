@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from ..schedules import Schedule
+from ._between import half_gap, half_log_snr
 from ._exponential import moments, weights
 from ._trace import ZERO, Combination, Trace
 
@@ -51,18 +52,6 @@ def _line(h: float, nodes: Sequence[float], rate: float, slope: float) -> list[f
     return [(slope - b * constant) / (a - b), (a * constant - slope) / (a - b)]
 
 
-def half_log_snr(schedule: Schedule, t: float) -> float:
-    """lambda = log(alpha / sigma)."""
-    value: float = 0.5 * schedule.log_snr_at(t)
-    return value
-
-
-def gap(schedule: Schedule, t: float, s: float) -> float:
-    """h = lambda_s - lambda_t."""
-    value: float = 0.5 * schedule.log_snr_gap(s, t)
-    return value
-
-
 def integral(
     schedule: Schedule,
     t: float,
@@ -75,7 +64,7 @@ def integral(
 
     Over an infinite interval (alpha_t = 0 or sigma_s = 0) the newest output alone counts.
     """
-    h, alpha = gap(schedule, t, s), float(schedule(s).alpha)
+    h, alpha = half_gap(schedule, t, s), float(schedule(s).alpha)
     if math.isinf(h):
         return alpha * known[0][1]
     start = half_log_snr(schedule, t)
@@ -93,6 +82,6 @@ def step(
     source, target = trace.schedule(t), trace.schedule(s)
     keep, noise = target.sigma / source.sigma, 0.0
     if tau:
-        faded = tau * tau * gap(trace.schedule, t, s)
+        faded = tau * tau * half_gap(trace.schedule, t, s)
         keep, noise = keep * math.exp(-faded), math.sqrt(-math.expm1(-2.0 * faded))
     trace.move(s, keep * x + drawn, z=target.sigma * noise)

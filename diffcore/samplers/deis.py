@@ -11,8 +11,9 @@ from typing import Literal
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
+from ._grid import Start
 from ._integrals import Integrals, in_half_log_snr, in_noise_level, in_time
-from ._noise_adams import Start, noise_adams, reached, require_order
+from ._noise_adams import noise_adams, reached, require_order
 
 Variable = Literal["t", "rho", "log_rho"]
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from ..plan import Plan
 from ..schedules import Schedule
+from ._between import half_gap, interior
 from ._exponential import moments
-from ._grid import checked
-from ._integrals import half_gap, in_half_log_snr, noise_level
-from ._noise_adams import Start, noise_adams, reached, require_order, require_start
-from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, interior, runge_kutta
+from ._grid import Start, checked, require_start
+from ._integrals import in_half_log_snr, noise_level
+from ._noise_adams import noise_adams, reached, require_order
+from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, runge_kutta
 from ._trace import Trace
 
 Variant = Literal["singlestep", "multistep"]

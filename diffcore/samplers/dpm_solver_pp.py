@@ -18,13 +18,14 @@ from typing import Any, Literal
 
 from ..plan import Plan
 from ..schedules import Schedule
+from ._between import half_log_snr
 from ._exponential import moments
-from ._grid import checked
-from ._predict_correct import Start, multistep
+from ._grid import Start, checked
+from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from ._singlestep import singlestep
 from ._trace import Trace
-from .adams import Rule, bh2, exact, half_log_snr
+from .adams import Rule, bh2, exact
 
 Variant = Literal["multistep", "singlestep"]
 Formula = Literal["exact", "published"]

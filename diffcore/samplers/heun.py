@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
-from ._between import between
+from ._between import between, interior
 from ._grid import checked
 from ._trace import Combination, Trace
 
@@ -103,11 +103,6 @@ def dpm2(
         trace.ddim(middle, m)
         along(trace, s, x, t, through(share, slope, trace.eps(trace.denoise())))
     return churn.plan(trace, "dpm2", order=2)
-
-
-def interior(schedule: Schedule, t: float, s: float) -> bool:
-    """Whether both ends have signal and noise."""
-    return all(part > 0.0 for time in (t, s) for part in schedule(time))
 
 
 def along(trace: Trace, s: float, x: Combination, t: float, slope: Combination) -> None:

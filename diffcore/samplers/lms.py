@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from ..plan import Plan
 from ..schedules import Schedule
+from ._grid import Start
 from ._integrals import in_noise_level
-from ._noise_adams import Start, noise_adams, reached, require_order
+from ._noise_adams import noise_adams, reached, require_order
 
 
 def lms(

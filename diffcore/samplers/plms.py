@@ -15,10 +15,10 @@ from itertools import pairwise
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
-from ._grid import checked
+from ._between import interior
+from ._grid import Start, checked, require_start
 from ._integrals import noise_level
-from ._noise_adams import Start, require_start
-from ._slope import Point, along, evaluate, interior
+from ._slope import Point, along, evaluate
 from ._trace import Combination, Trace
 
 MEANS = {

@@ -13,7 +13,8 @@ from typing import Literal
 
 from ..plan import Plan
 from ..schedules import Schedule
-from ._predict_correct import Start, Tau, multistep, order, strength_at
+from ._grid import Start
+from ._predict_correct import Tau, multistep, order, strength_at
 from .adams import bh1, exact
 
 Formula = Literal["exact", "published"]

@@ -12,7 +12,8 @@ from typing import Literal
 
 from ..plan import Plan
 from ..schedules import Schedule
-from ._predict_correct import Start, multistep
+from ._grid import Start
+from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from .adams import bh1, bh2
 

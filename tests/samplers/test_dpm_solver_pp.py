@@ -10,10 +10,11 @@ from data_diffusers import TOLERANCE, distance, ours, schedule_of, theirs
 from diffusers import DPMSolverMultistepScheduler, DPMSolverSinglestepScheduler
 
 from diffcore import plan, samplers, schedules, times
+from diffcore.samplers._between import half_gap, half_log_snr
 from diffcore.samplers._predict_correct import multistep
 from diffcore.samplers._singlestep import through
 from diffcore.samplers._trace import Trace
-from diffcore.samplers.adams import bh2, exact, gap, half_log_snr, integral, step
+from diffcore.samplers.adams import bh2, exact, integral, step
 from diffcore.samplers.dpm_solver_pp import dpm_solver_pp, dpm_solver_pp_sde, published
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # diffusers' own.
@@ -76,7 +77,8 @@ def test_the_single_step_of_order_3_keeps_it_wherever_it_calls_and_the_published
             for t, s in pairwise(grid):
                 first = half_log_snr(schedule, t), trace.denoise()
                 inner = [
-                    schedule.time_at(2 * (first[0] + r * gap(schedule, t, s))) for r in fractions
+                    schedule.time_at(2 * (first[0] + r * half_gap(schedule, t, s)))
+                    for r in fractions
                 ]
                 through(trace, s, first, inner, exact, thrifty)
             return trace.plan("singlestep")
@@ -265,7 +267,7 @@ def test_the_single_step_of_order_3_in_diffusers_has_another_inner_state():
 
     def at(*fractions):
         def inner(schedule, t, s):
-            start, h = half_log_snr(schedule, t), gap(schedule, t, s)
+            start, h = half_log_snr(schedule, t), half_gap(schedule, t, s)
             return [schedule.time_at(2 * (start + r * h)) for r in fractions]
 
         return lambda schedule, grid: their_third_order(schedule, grid, inner)
