@@ -19,6 +19,10 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+# pytest -m hypothesis --hypothesis-profile thorough: ten times the examples, others each time
+settings.register_profile(
+    "thorough", settings.get_profile("diffcore"), max_examples=400, derandomize=False
+)
 settings.load_profile("diffcore")
 
 
