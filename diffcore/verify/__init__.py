@@ -1,6 +1,30 @@
-"""Checks of the arithmetic: the identities of diffusion, on any array library."""
+"""Hold diffusion code against the reference, and the reference against itself.
 
-from .identities import IDENTITIES, Identity
-from .table import Row, example, format_table, measure, table
+`check(target)` examines others' code and returns a `Report`; `table` and `measure` check the
+identities of this package's own arithmetic on any array library.
+"""
 
-__all__ = ["IDENTITIES", "Identity", "Row", "example", "format_table", "measure", "table"]
+from .checking import check, examine
+from .claims import Claim, claim
+from .identities import IDENTITIES, Identity, Row, example, format_table, measure, table
+from .outcome import Outcome, Point, Result, Verdict
+from .report import Report
+
+__all__ = [
+    "IDENTITIES",
+    "Claim",
+    "Identity",
+    "Outcome",
+    "Point",
+    "Report",
+    "Result",
+    "Row",
+    "Verdict",
+    "check",
+    "claim",
+    "examine",
+    "example",
+    "format_table",
+    "measure",
+    "table",
+]

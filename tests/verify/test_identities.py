@@ -9,8 +9,8 @@ import pytest
 from diffcore import gaussians, noise, predictions, process, samplers, verify
 from diffcore.plan import Plan
 from diffcore.process import Gaussian
-from diffcore.verify import forward
-from diffcore.verify.table import example
+from diffcore.verify.identities import forward
+from diffcore.verify.identities.table import example
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch", "jax", "array_api_strict"])

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import gaussians, oracles, process, schedules
-from .._arrays import constant, namespace
+from ... import gaussians, oracles, process, schedules
+from ..._arrays import constant, namespace
 from .measure import error, normals, worst
 
 

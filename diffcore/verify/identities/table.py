@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arrays import epsilon
-from .identities import IDENTITIES
+from ..._arrays import epsilon
+from .registry import IDENTITIES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import noise, schedules
-from .._arrays import constant, to_host
-from ..schedules import ContinuousSchedule, DiscreteSchedule
+from ... import noise, schedules
+from ..._arrays import constant, to_host
+from ...schedules import ContinuousSchedule, DiscreteSchedule
 
 Schedule = DiscreteSchedule | ContinuousSchedule
 SHAPE = (4, 3, 5)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from .. import gaussians, predictions, process
-from .._arrays import namespace
-from ..schedules import ContinuousSchedule, DiscreteSchedule
+from ... import gaussians, predictions, process
+from ..._arrays import namespace
+from ...schedules import ContinuousSchedule, DiscreteSchedule
 from .measure import error, examples, largest, normals, times_of, worst
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import noise, oracles, plan, samplers
-from .._arrays import constant, namespace, to_host
+from ... import noise, oracles, plan, samplers
+from ..._arrays import constant, namespace, to_host
 from .measure import error, examples, normals, times_of, worst
 
 

@@ -1,0 +1,183 @@
+"""Checks of a sampler's steps, from its linear map.
+
+With x_0 always the same (a point mass) the exact denoiser says x_0 in every step, and each state
+must be alpha x_0 + sigma noise:
+
+    mean:      w(x_T) alpha_T + w(x_0) = alpha_k
+    variance:  w(x_T)^2 sigma_T^2 + sum_j w(z_j)^2 = sigma_k^2
+
+at the level (alpha_k, sigma_k) of the time that the network is told. The weights themselves are
+compared with those of the exact plan of what the sampler claims to be.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..._arrays import Host
+from ...plan import Plan
+from .. import causes, reading
+from ..outcome import Outcome
+from ..reading import Reading
+from ..rounding import SAFETY, closed_bound, open_bound, time_bound
+from ..subject import Sampler, Subject
+
+
+def calls(subject: Subject) -> Iterator[Outcome]:
+    """The network is told the time of the state that it is given."""
+    for sampler in subject.samplers:
+        plan = sampler.plan()
+        told = reading.open_loop(sampler, subject.make, subject.dtypes[-1]).times
+        if plan is None and len(told) != len(sampler.grid) - 1:
+            continue
+        wanted = sampler.grid[:-1] if plan is None else reading.exact(plan, sampler).times
+        if len(told) != len(wanted):
+            yield Outcome(
+                error=abs(len(told) - len(wanted)),
+                bound=0.0,
+                where=sampler.label,
+                cause=f"calls the network {len(told)} times, the plan {len(wanted)} times",
+            )
+            continue
+        if plan is None:
+            bounds = SAFETY * sampler.epsilon * np.abs(wanted)
+        else:
+            bounds = time_bound(plan, sampler)
+        for k, (has, should) in enumerate(zip(told, wanted, strict=True)):
+            yield Outcome(
+                error=abs(has - should),
+                bound=float(bounds[k]),
+                where=f"call {k}, {sampler.label}: time {has:.6g} for {should:.6g}",
+                cause=_off_by(told, wanted),
+                at=k,
+                axis=sampler.label,
+            )
+
+
+def mean(subject: Subject) -> Iterator[Outcome]:
+    """w(x_T) alpha_T + w(x_0) = alpha_k."""
+    yield from _point_mass(
+        subject, lambda level: level.alpha, lambda found, start: found.mean(start.alpha), "x_0"
+    )
+
+
+def variance(subject: Subject) -> Iterator[Outcome]:
+    """w(x_T)^2 sigma_T^2 + sum_j w(z_j)^2 = sigma_k^2, or what the claimed sampler makes of it."""
+    yield from _point_mass(
+        subject,
+        lambda level: level.sigma,
+        lambda found, start: found.deviation(start.sigma),
+        "deviation",
+    )
+
+
+def plan(subject: Subject) -> Iterator[Outcome]:
+    """Every weight is that of the exact plan."""
+    for sampler in subject.samplers:
+        exact = sampler.plan()
+        if exact is not None:
+            found = reading.open_loop(sampler, subject.make, subject.dtypes[-1])
+            outcomes = _nearest(found, exact, sampler)
+            if all(o.holds for o in outcomes):
+                yield from outcomes
+            else:
+                cause = diagnosis(found, sampler)
+                yield from (_because(o, cause) for o in outcomes)
+
+
+def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> list[Outcome]:
+    """Beside the exact plan; or the formula as published, if that holds and is of its order."""
+    outcomes = list(against(found, exact, sampler))
+    published = sampler.claim and sampler.claim.published()
+    if published is not None and not all(o.holds for o in outcomes):
+        other = published.planner(sampler.schedule, sampler.grid)
+        others = list(against(found, other, sampler))
+        if other.order == exact.order and all(o.holds for o in others):
+            return others
+    return outcomes
+
+
+def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
+    """The outcome for each observed state of a reading beside a plan."""
+    wanted = reading.exact(exact, sampler)
+    if found.states.shape != wanted.states.shape:
+        yield Outcome(
+            error=1.0,
+            bound=0.0,
+            where=sampler.label,
+            cause=f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
+            f"the plan {wanted.outputs} and {wanted.noises.shape[1]}",
+        )
+        return
+    error = np.abs(found.states - wanted.states)
+    bounds = open_bound(exact, sampler)
+    for k in range(1, len(error)):
+        column = int(np.argmax(error[k]))
+        yield Outcome(
+            error=float(error[k, column]),
+            bound=float(bounds[k]),
+            where=f"step {k - 1}, weight of {_named(column, found)}, {sampler.label}: "
+            f"{found.states[k, column]:.6g} for {wanted.states[k, column]:.6g}",
+            at=k,
+            axis=sampler.label,
+        )
+
+
+def diagnosis(found: Reading, sampler: Sampler) -> str:
+    """What the sampler is instead of what it claims to be, in words; empty if nothing known."""
+    for words, plan in causes.rivals(sampler):
+        if all(o.holds for o in against(found, plan, sampler)):
+            return words
+    return causes.of_noise(sampler, found.newest_noises())
+
+
+def _point_mass(
+    subject: Subject,
+    part: Callable[..., float],
+    of: Callable[..., Host],
+    name: str,
+) -> Iterator[Outcome]:
+    for sampler in subject.samplers:
+        start = sampler.schedule(sampler.grid[0])
+        found = reading.closed_loop(sampler, subject.make, subject.dtypes[-1], 0.0)
+        times = (*found.times, sampler.grid[-1])
+        wanted = np.array([part(sampler.schedule(t)) for t in times])
+        exact = sampler.plan()
+        if exact is not None and name == "deviation":
+            claimed = of(reading.exact(exact, sampler, variance=0.0), start)
+            if len(claimed) == len(wanted):
+                wanted = claimed
+        has = of(found, start)
+        bounds = closed_bound(sampler, partial(of, start=start), len(wanted))
+        for k in range(1, len(wanted)):
+            yield Outcome(
+                error=float(abs(has[k] - wanted[k])),
+                bound=float(bounds[k]),
+                where=f"{'end' if k == len(wanted) - 1 else f'call {k}'}, {sampler.label}: "
+                f"{name} {has[k]:.6g} for {wanted[k]:.6g}",
+                at=k,
+                axis=sampler.label,
+            )
+
+
+def _because(outcome: Outcome, cause: str) -> Outcome:
+    return outcome if outcome.holds or outcome.cause else replace(outcome, cause=cause)
+
+
+def _named(column: int, found: Reading) -> str:
+    if column == 0:
+        return "the start"
+    if column <= found.outputs:
+        return f"the x_0 of call {column - 1}"
+    return f"noise {column - 1 - found.outputs}"
+
+
+def _off_by(told: tuple[float, ...], wanted: tuple[float, ...]) -> str:
+    gaps = {round(a - b, 6) for a, b in zip(told, wanted, strict=True)}
+    if len(gaps) == 1 and gaps != {0.0}:
+        return f"every time is off by {gaps.pop():+g}"
+    if told == tuple(reversed(wanted)):
+        return "the times are in the reverse order"
+    return ""

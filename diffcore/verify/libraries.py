@@ -1,0 +1,96 @@
+"""The array libraries that targets are written in: arrays, dtypes and random seeds."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .._arrays import constant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """How to make arrays of a library and seed its global generator.
+
+    epsilon: of the coarser of its arithmetic and the tables of the code under test.
+    """
+
+    name: str
+    make: Callable[[Any, str], Any]
+    seed: Callable[[int], Any]
+    normal: Callable[[Any], Any]
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    epsilon: float = float(np.finfo(np.float64).eps)
+
+    def like(self, host: Any, x: Any) -> Any:
+        """Host values as an array beside x, in its dtype and on its device."""
+        return constant(host, x, x.dtype)
+
+
+def of(name: str, epsilon: float | None = None) -> Library:
+    """The library of that name: numpy, torch, jax, array_api_strict or cupy.
+
+    Raises ValueError for another name, ImportError for one that is not installed.
+    """
+    makers: dict[str, Callable[[Any], Library]] = {
+        "numpy": _numpy,
+        "torch": _torch,
+        "jax": _jax,
+        "array_api_strict": _strict,
+        "cupy": _numpy,
+    }
+    if name not in makers:
+        raise ValueError(f"library must be one of {', '.join(makers)}; got {name!r}")
+    made = makers[name](importlib.import_module(name))
+    return made if epsilon is None else replace(made, epsilon=epsilon)
+
+
+def guess(target: Any) -> str:
+    """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
+    code = inspect.unwrap(target) if inspect.isroutine(target) else type(target)
+    module = sys.modules.get(getattr(code, "__module__", ""), None)
+    names = getattr(code, "__globals__", None) or vars(module or object())
+    used = {value.__name__.partition(".")[0] for value in names.values() if inspect.ismodule(value)}
+    return next((name for name in ("torch", "jax") if name in used), "numpy")
+
+
+def _numpy(module: Any) -> Library:
+    return Library(
+        name=module.__name__,
+        make=lambda host, dtype: module.asarray(np.asarray(host), dtype=dtype),
+        seed=lambda seed: module.random.seed(seed),
+        normal=lambda x: module.random.standard_normal(x.shape).astype(x.dtype),
+    )
+
+
+def _torch(module: Any) -> Library:
+    return Library(
+        name="torch",
+        make=lambda host, dtype: module.asarray(np.array(host), dtype=getattr(module, dtype)),
+        seed=module.manual_seed,
+        normal=module.randn_like,
+    )
+
+
+def _jax(module: Any) -> Library:
+    wide = module.config.read("jax_enable_x64")
+    return Library(
+        name="jax",
+        make=lambda host, dtype: module.numpy.asarray(np.asarray(host), dtype=dtype),
+        seed=lambda seed: None,
+        normal=lambda x: module.random.normal(module.random.key(0), x.shape, x.dtype),
+        dtypes=("float32", "float64") if wide else ("float32",),
+    )
+
+
+def _strict(module: Any) -> Library:
+    return Library(
+        name="array_api_strict",
+        make=lambda host, dtype: module.asarray(np.asarray(host), dtype=getattr(module, dtype)),
+        seed=np.random.seed,
+        normal=lambda x: module.asarray(np.random.normal(size=x.shape), dtype=x.dtype),
+    )

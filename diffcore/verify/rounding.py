@@ -1,0 +1,91 @@
+"""How far rounding may move what is read of a sampler.
+
+The exact plan is run again with its levels, and each denoised x_0, off by the target's epsilon in
+random directions. The largest of a few such runs, times a safety factor, is what rounding explains;
+what is off by more is another formula.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from .. import samplers
+from .._arrays import Host
+from ..plan import Plan
+from . import reading
+from .levels import rounded
+from .reading import Reading
+from .subject import Sampler
+
+SAFETY = 16.0
+"""How many times the largest of `SEEDS` random roundings is allowed."""
+
+SEEDS = 4
+
+
+def open_bound(exact: Plan, sampler: Sampler) -> Host:
+    """How far each observed state's weights may be off; shape (observations,)."""
+    wanted = reading.exact(exact, sampler).states
+    epsilon = _epsilon(exact, sampler)
+    moved = np.zeros(len(wanted))
+    for seed in range(SEEDS):
+        states = _blurred(sampler, epsilon, seed, None).states
+        if states.shape == wanted.shape:
+            moved = np.maximum(moved, np.max(np.abs(states - wanted), axis=1))
+    return _safe(np.maximum(moved, epsilon * np.max(np.abs(wanted), axis=1)))
+
+
+def time_bound(exact: Plan, sampler: Sampler) -> Host:
+    """How far the time of each call may be off; shape (calls,)."""
+    wanted = np.array(reading.exact(exact, sampler).times)
+    epsilon = _epsilon(exact, sampler)
+    moved = epsilon * np.abs(wanted)
+    for seed in range(SEEDS):
+        times = np.array(_blurred(sampler, epsilon, seed, None).times)
+        moved = np.maximum(moved, np.abs(times - wanted))
+    bound: Host = SAFETY * moved
+    return bound
+
+
+def closed_bound(sampler: Sampler, of: Callable[[Reading], Host], observations: int) -> Host:
+    """How far a figure of the closed loop with a point mass may be off at each observation."""
+    plan = sampler.plan() or samplers.ddim(sampler.schedule, sampler.grid)
+    wanted = of(reading.exact(plan, sampler, variance=0.0))
+    epsilon = _epsilon(plan, sampler)
+    moved = epsilon * np.abs(wanted)
+    for seed in range(SEEDS):
+        moved = np.maximum(moved, np.abs(of(_blurred(sampler, epsilon, seed, 0.0)) - wanted))
+    bound = _safe(moved)
+    return bound if len(bound) == observations else np.full(observations, np.max(bound))
+
+
+def _safe(moved: Host) -> Host:
+    """What is lost once stays lost."""
+    bound: Host = SAFETY * np.maximum.accumulate(moved)
+    return bound
+
+
+def _epsilon(plan: Plan, sampler: Sampler) -> float:
+    """The epsilon of the levels that the steps use.
+
+    The noise that a step adds is usually the difference of squared levels, which loses as many
+    digits as the square of their ratio has.
+    """
+    if not plan.stochastic:
+        return sampler.epsilon
+    levels = [sampler.schedule(t) for t in sampler.grid]
+    ratios: list[float] = [
+        (a.sigma * b.alpha) / (b.sigma * a.alpha)
+        for a, b in pairwise(levels)
+        if a.alpha > 0.0 and b.sigma > 0.0
+    ]
+    return sampler.epsilon * max([1.0, *ratios]) ** 2
+
+
+def _blurred(sampler: Sampler, epsilon: float, seed: int, variance: float | None) -> Reading:
+    """The reading of the plan as rounded arithmetic has it; DDIM's where nothing is claimed."""
+    schedule, grid = rounded(sampler.schedule, sampler.grid, epsilon, seed)
+    planner = samplers.ddim if sampler.claim is None else sampler.claim.planner
+    plan = planner(schedule, grid)
+    return reading.exact(plan, sampler, variance=variance, blur=epsilon, seed=seed)

@@ -1,0 +1,115 @@
+"""Somebody else's diffusion code, in this package's terms.
+
+An adapter (`diffcore.verify.adapters`) turns a target into a `Subject`: its tables, its functions
+and its samplers, with times counted as here (t = 0 is data), so that the checks need not know
+whose code they run. Arrays that go in and come out are the target's own; the checks make them with
+`make` and read them with `to_host`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from .._arrays import Host
+from ..plan import Plan
+from ..predictions import EPS, Prediction
+from ..schedules import Schedule
+from .claims import Claim
+
+
+class Table(NamedTuple):
+    """A table that the target holds: float64 values, the time of its first entry, its epsilon."""
+
+    values: Host
+    first: int
+    epsilon: float
+
+
+class Answer(Protocol):
+    """The data's denoiser, which stands in for a network: x_0 at state x_t and time t, call k.
+
+    x_t and the result are float64 host arrays, t a time of the sampler's schedule.
+    """
+
+    def __call__(self, x_t: Host, t: float, k: int, /) -> Host: ...
+
+
+class Run(NamedTuple):
+    """What a run of a sampler showed.
+
+    states: the state at each call of the network, then the end; native arrays. times: what the
+    network was told at each call, as times of the sampler's schedule.
+    """
+
+    states: tuple[Any, ...]
+    times: tuple[float, ...]
+
+
+class Launch(Protocol):
+    """Run a sampler from the native state x; its own randomness follows from `seed`."""
+
+    def __call__(self, answer: Answer, x: Any, seed: int, /) -> Run: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """One way to run the target's sampler.
+
+    schedule: the levels that it holds, exact, so that its own tables' rounding is not the
+    steps' error. grid: the times that it claims to visit, the start first, one for each step.
+    epsilon: of the arithmetic on its coefficients. claim: the planner it claims to be.
+    predicts: what its network puts out. order: what it declares, where no claim does.
+    stochastic: whether it draws noise. group: samplers that must agree, such as the same one told
+    eps and told x_0.
+    """
+
+    label: str
+    schedule: Schedule
+    grid: tuple[float, ...]
+    launch: Launch
+    epsilon: float
+    claim: Claim | None = None
+    predicts: Prediction = EPS
+    order: int | None = None
+    group: str = ""
+
+    def plan(self) -> Plan | None:
+        """The exact plan of what it claims to be."""
+        return None if self.claim is None else self.claim.planner(self.schedule, self.grid)
+
+
+class Option(NamedTuple):
+    """An option of the target: what it is called, and how to make and run it once."""
+
+    label: str
+    attempt: Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A target by what can be asked of it; None, or nothing, where it has no such part.
+
+    make: a native array from host values and a dtype's name. dtypes: those it can run in.
+    q_sample(x_0, times, eps), q_mean_variance(x_0, times), q_posterior(x_0, x_t, times): native
+    arrays, times a sequence of this package's times, one for each sample. losses: by kind, see
+    `checks.losses`. with_steps: the sampler with that many steps. options: each is tried.
+    """
+
+    name: str
+    kind: str
+    make: Callable[[Any, str], Any]
+    dtypes: tuple[str, ...] = ("float32", "float64")
+    epsilon: float
+    schedule: Schedule | None = None
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    q_sample: Callable[[Any, Sequence[float], Any], Any] | None = None
+    q_mean_variance: Callable[[Any, Sequence[float]], tuple[Any, Any]] | None = None
+    q_posterior: Callable[[Any, Any, Sequence[float]], tuple[Any, Any]] | None = None
+    losses: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    samplers: tuple[Sampler, ...] = ()
+    with_steps: Callable[[int], Sampler] | None = None
+    options: tuple[Option, ...] = ()
+    seed: int = 0
+    """Of every random number that a check draws."""
+    ranks: tuple[int, ...] = (4, 2, 3, 5)
+    """The ranks of arrays that it takes, the leading axis the batch."""
