@@ -91,7 +91,9 @@ class Subject:
 
     make: a native array from host values and a dtype's name. dtypes: those it can run in.
     q_sample(x_0, times, eps), q_mean_variance(x_0, times), q_posterior(x_0, x_t, times): native
-    arrays, times a sequence of this package's times, one for each sample. losses: by kind, see
+    arrays, times a sequence of this package's times, one for each sample. q_transition(x_s, s, t):
+    mean and variance of q(x_t | x_s), s and t as times. guide(conditional, unconditional, scale).
+    zero_terminal_snr: whether alpha_bar_T = 0 is claimed. losses: by kind, see
     `checks.losses`. with_steps: the sampler with that many steps. options: each is tried.
     """
 
@@ -105,6 +107,9 @@ class Subject:
     q_sample: Callable[[Any, Sequence[float], Any], Any] | None = None
     q_mean_variance: Callable[[Any, Sequence[float]], tuple[Any, Any]] | None = None
     q_posterior: Callable[[Any, Any, Sequence[float]], tuple[Any, Any]] | None = None
+    q_transition: Callable[[Any, Sequence[float], Sequence[float]], tuple[Any, Any]] | None = None
+    guide: Callable[[Any, Any, float], Any] | None = None
+    zero_terminal_snr: bool = False
     losses: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     samplers: tuple[Sampler, ...] = ()
     with_steps: Callable[[int], Sampler] | None = None
