@@ -78,6 +78,34 @@ class Sampler:
         return None if self.claim is None else self.claim.planner(self.schedule, self.grid)
 
 
+class Clipped(NamedTuple):
+    """A sampler that changes each denoised x_0, the same one without, and the change itself."""
+
+    sampler: Sampler
+    plain: Sampler
+    change: Callable[[Host], Host]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A loss of the target; `checks.losses` and `checks.bound` say what `of` takes, by its kind.
+
+    predicts: what its network puts out. weight(schedule, t): of the squared error at time t, by
+    default 1. variance: of the bound's p(x_s | x_t): "small", "large", or how far its logarithm is
+    from small to large. scale: of the bound's terms. draws: whether it draws its times itself.
+    """
+
+    of: Callable[..., Any]
+    predicts: Prediction = EPS
+    weight: Callable[[Schedule, int], float] | None = None
+    variance: str | float = "small"
+    scale: float = 1.0
+    draws: bool = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.of(*arguments)
+
+
 class Option(NamedTuple):
     """An option of the target: what it is called, and how to make and run it once."""
 
@@ -112,6 +140,7 @@ class Subject:
     zero_terminal_snr: bool = False
     losses: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     samplers: tuple[Sampler, ...] = ()
+    clipped: tuple[Clipped, ...] = ()
     with_steps: Callable[[int], Sampler] | None = None
     options: tuple[Option, ...] = ()
     seed: int = 0
