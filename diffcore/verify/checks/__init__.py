@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..outcome import Outcome
 from ..subject import Subject
-from . import running, steps
+from . import running, steps, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,16 @@ class Check:
 
 
 CHECKS = (
+    Check(
+        name="levels",
+        identity="1 >= alpha_bar_t > alpha_bar_{t+1} >= 0, beta > 0",
+        run=tables.levels,
+    ),
+    Check(name="alpha_bar", identity="alpha_bar_t = prod (1 - beta_i)", run=tables.product),
+    Check(name="terminal", identity="zero terminal SNR is exactly 0", run=tables.terminal),
+    Check(name="tables", identity="roots and logarithms of alpha_bar", run=tables.derived),
+    Check(name="posterior tables", identity="q(x_{t-1} | x_t, x_0) by Bayes", run=tables.posterior),
+    Check(name="sigma2", identity="beta_t, or the posterior variance", run=tables.sigma2),
     Check(name="runs", identity="every configuration ends in numbers", run=running.runs),
     Check(name="linear", identity="states are linear in x_T, x_0 and noise", run=running.linear),
     Check(name="calls", identity="the network is told the state's time", run=steps.calls),
