@@ -51,7 +51,8 @@ def of(name: str, epsilon: float | None = None) -> Library:
 
 def guess(target: Any) -> str:
     """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
-    code = inspect.unwrap(target) if inspect.isroutine(target) else type(target)
+    code = inspect.unwrap(target) if inspect.isroutine(target) else target
+    code = code if inspect.isroutine(code) or inspect.isclass(code) else type(code)
     module = sys.modules.get(getattr(code, "__module__", ""), None)
     names = getattr(code, "__globals__", None) or vars(module or object())
     used = {value.__name__.partition(".")[0] for value in names.values() if inspect.ismodule(value)}
@@ -78,21 +79,35 @@ def _torch(module: Any) -> Library:
 
 def _jax(module: Any) -> Library:
     wide = module.config.read("jax_enable_x64")
+    keys = _Keys(module.random)
     return Library(
         name="jax",
         make=lambda host, dtype: module.numpy.asarray(np.asarray(host), dtype=dtype),
-        seed=lambda seed: None,
-        normal=lambda x: module.random.normal(module.random.key(0), x.shape, x.dtype),
+        seed=keys.seed,
+        normal=lambda x: module.random.normal(keys.next(), x.shape, x.dtype),
         dtypes=("float32", "float64") if wide else ("float32",),
+        epsilon=float(np.finfo(np.float64 if wide else np.float32).eps),
     )
+
+
+class _Keys:
+    """JAX has no global generator: keys that follow from a seed and a count."""
+
+    def __init__(self, random: Any) -> None:
+        self._random, self._seed, self._count = random, 0, 0
+
+    def seed(self, seed: int) -> None:
+        self._seed, self._count = seed, 0
+
+    def next(self) -> Any:
+        self._count += 1
+        return self._random.fold_in(self._random.key(self._seed), self._count)
 
 
 def _strict(module: Any) -> Library:
     return Library(
         name="array_api_strict",
         make=lambda host, dtype: module.asarray(np.asarray(host), dtype=getattr(module, dtype)),
-        seed=lambda seed: None,
-        normal=lambda x: module.asarray(
-            np.random.default_rng().normal(size=x.shape), dtype=x.dtype
-        ),
+        seed=lambda seed: np.random.seed(seed),
+        normal=lambda x: module.asarray(np.random.standard_normal(x.shape), dtype=x.dtype),
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..subject import Subject
-from . import function
+from . import function, scheduler
 
 
 class Adapter(NamedTuple):
@@ -19,5 +19,8 @@ class Adapter(NamedTuple):
     subject: Callable[..., Subject]
 
 
-ADAPTERS = (Adapter("sampler function", function.matches, function.subject),)
+ADAPTERS = (
+    Adapter("step scheduler", scheduler.matches, scheduler.subject),
+    Adapter("sampler function", function.matches, function.subject),
+)
 """Every kind; the first that matches is taken."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...._arrays import Host, concat, to_host
+from ...._arrays import Host, namespace, to_host
 from ...libraries import Library
 from ...subject import Answer, Run
 from .levels import Track, track
@@ -111,7 +111,9 @@ def said(levels: Track, x_0: Host, x_t: Host, t: float) -> Host:
 def full(scheduler: Any, output: Any) -> Any:
     """The output with the channels of a learned variance, if the scheduler wants them."""
     kind = setting(scheduler, "variance_type", None)
-    return concat([output, 0.0 * output], axis=1) if kind in ("learned", "learned_range") else output
+    if kind not in ("learned", "learned_range"):
+        return output
+    return namespace(output).concat([output, 0.0 * output], axis=1)
 
 
 def previous(result: Any) -> Any:
