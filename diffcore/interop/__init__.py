@@ -4,6 +4,7 @@ schedule, prediction      what a scheduler's configuration says, at full precisi
 read_unet_2d, ...         diffusers' `UNet2DModel` and our UNet, the same weights under other names
 from_openai_unet, ...     improved-diffusion's and guided-diffusion's UNet
 shifted_times             a network that counts its times otherwise
+scheduler                 any plan as a scheduler that diffusers' pipelines accept
 
 Nothing here imports another library until a function needs it, and only `scheduler` does.
 """
@@ -11,6 +12,7 @@ Nothing here imports another library until a function needs it, and only `schedu
 from .network_times import shifted_times
 from .openai_unet import from_openai_unet, to_openai_unet
 from .predictions import prediction
+from .scheduler import scheduler
 from .schedules import schedule
 from .unet_2d import from_unet_2d, read_unet_2d, to_unet_2d, write_unet_2d
 from .unet_2d_config import unet_2d_config, unet_config
@@ -21,6 +23,7 @@ __all__ = [
     "prediction",
     "read_unet_2d",
     "schedule",
+    "scheduler",
     "shifted_times",
     "to_openai_unet",
     "to_unet_2d",

@@ -1,0 +1,77 @@
+"""What a saved scheduler holds of each argument of `scheduler`, and the argument from that again.
+
+A function is held by its name, a schedule or a prediction by its `config`, a threshold by its
+fields: what JSON has words for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from .. import predictions, schedules, times
+from ..denoisers import Clip, DynamicThreshold, Threshold
+from ..predictions import Prediction
+from ..schedules import ContinuousSchedule, DiscreteSchedule
+
+GRIDS = {name: getattr(times, name) for name in times.__all__ if name != "Times"}
+THRESHOLDS = {kind.__name__: kind for kind in (Clip, DynamicThreshold)}
+STEPS = 1000
+"""What continuous schedules of published schedulers call their end."""
+
+
+def as_schedule(value: Any) -> DiscreteSchedule | ContinuousSchedule:
+    """A schedule, or the one of that config."""
+    if isinstance(value, DiscreteSchedule | ContinuousSchedule):
+        return value
+    if isinstance(value, Mapping):
+        return schedules.from_config(value)
+    raise TypeError(f"schedule must be a schedule of diffcore, got {type(value).__name__}")
+
+
+def as_prediction(value: Any) -> Prediction:
+    """A prediction, or the one of that config."""
+    if isinstance(value, Prediction):
+        return value
+    if isinstance(value, str | Mapping):
+        return predictions.from_config(value)
+    raise TypeError(f"predicts must be a Prediction such as EPS, got {value!r}")
+
+
+def as_threshold(value: Any) -> Threshold | None:
+    """A threshold, or the one of those fields."""
+    if value is None or callable(value):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, Mapping) and value.get("kind") in THRESHOLDS:
+        made: Threshold = THRESHOLDS[value["kind"]](
+            **{k: v for k, v in value.items() if k != "kind"}
+        )
+        return made
+    raise TypeError(f"threshold must be a function such as denoisers.Clip(), got {value!r}")
+
+
+def as_function(argument: str, value: Any, known: Mapping[str, Any]) -> Any:
+    """A function, or the known one of that name."""
+    if callable(value):
+        return value
+    if value not in known:
+        raise ValueError(f"{argument} must be one of {', '.join(known)}, got {value!r}")
+    return known[value]
+
+
+def name_of(value: Any, known: Mapping[str, Any]) -> str | None:
+    """The name of what is known; None for anything else."""
+    return next((name for name, function in known.items() if function == value), None)
+
+
+def threshold_config(value: Threshold | None) -> dict[str, Any] | None:
+    """The fields of a threshold of `denoisers`; None for anything else."""
+    if isinstance(value, Clip | DynamicThreshold):
+        return {"kind": type(value).__name__, **asdict(value)}
+    return None
+
+
+def betas_config(schedule: DiscreteSchedule | ContinuousSchedule) -> dict[str, Any]:
+    """By these any scheduler of diffusers has the same alpha_bar, where there is one."""
+    if not isinstance(schedule, DiscreteSchedule):
+        return {"num_train_timesteps": STEPS}
+    return {"num_train_timesteps": schedule.T, "trained_betas": schedule.beta[1:].tolist()}
