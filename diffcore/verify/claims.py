@@ -35,7 +35,7 @@ class Claim:
         """The stage with its noise at `fraction` of the range of the logarithms."""
         if not isinstance(stage.z, LogRange):
             return stage
-        low, high = float(stage.z.low), float(stage.z.high)  # type: ignore[arg-type]
+        low, high = float(stage.z.low), float(stage.z.high)
         return replace(stage, z=math.exp(0.5 * (low + self.fraction * (high - low))))
 
     def published(self) -> "Claim | None":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..subject import Subject
-from . import function, scheduler
+from . import function, gaussian_diffusion, scheduler, step_class
 
 
 class Adapter(NamedTuple):
@@ -21,6 +21,8 @@ class Adapter(NamedTuple):
 
 ADAPTERS = (
     Adapter("step scheduler", scheduler.matches, scheduler.subject),
+    Adapter("GaussianDiffusion", gaussian_diffusion.matches, gaussian_diffusion.subject),
     Adapter("sampler function", function.matches, function.subject),
+    Adapter("sampler class", step_class.matches, step_class.subject),
 )
 """Every kind; the first that matches is taken."""
