@@ -1,6 +1,7 @@
 """The likely cause of a failure, in words: which other formula gives the numbers found."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy.typing as npt
 
 from .. import samplers
 from ..plan import Plan
-from ..schedules import DiscreteSchedule
+from ..schedules import ContinuousSchedule, DiscreteSchedule
 from .claims import Planner
 from .subject import Sampler
 
 CLOSE = 1e-3
 """How near a guess must come, relative to its largest value: far above rounding."""
+
+NO_NOISE = 1e-200
+"""A time that is as good as data, but for which no planner makes an exception."""
 
 FORMS: Mapping[str, Callable[[Any], Any]] = {
     "{}": lambda q: q,
@@ -75,6 +79,14 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
                         moved[-1],
                     ),
                 )
+        eta = claim.parameters.get("eta", 0.0)
+        if 0.0 < eta < 1.0:
+            for power, words in ((0.5, "a share of the variance"), (2.0, "squared once too often")):
+                other = replace(claim, parameters={**claim.parameters, "eta": eta**power})
+                yield f"its eta is {words}", other.planner, grid
+        if isinstance(schedule, ContinuousSchedule) and grid[-1] == 0.0:
+            near = (*grid[:-1], NO_NOISE)
+            yield "its step to sigma = 0 goes on as those before it", claim.planner, near
         for lower in claim.lower_orders():
             yield "it is of order {order}", lower.planner, grid
     for name, planner in samplers.PLANNERS.items():

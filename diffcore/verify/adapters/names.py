@@ -38,6 +38,7 @@ _STOCHASTIC: Mapping[str, tuple[Claim | None, Claim]] = {
         claims.claim("dpm_solver_pp", order=3, start="lower"),
     ),
     "dpmpp2sancestral": (None, claims.claim("dpm_solver_pp", order=2, variant="singlestep")),
+    "ito": (None, claims.claim("euler")),
     "dpmppsde": (None, claims.claim("dpm_solver_pp", order=2, variant="singlestep")),
 }
 """What is claimed at eta = 1 with noise of scale 1, and at eta = 0."""

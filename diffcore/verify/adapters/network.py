@@ -3,6 +3,7 @@
 Within a JAX transformation neither is there yet; there the host is called back, in order.
 """
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class Network:
         self, answer: Answer, library: Library, time: Callable[[float], float] = float
     ) -> None:
         self._answer = answer
-        self._library = library
+        self.library = library
         self._time = time
         self.states: list[Any] = []
         self.times: list[float] = []
@@ -32,14 +33,12 @@ class Network:
         """The native x_0; t is a number, an array of one, or one for each sample, all the same."""
         if is_array(x_t) and is_traced(x_t):
             return self._called_back(x_t, t)
-        return self._library.like(self._noted(x_t, t), x_t)
+        return self.library.like(self._noted(x_t, t), x_t)
 
     def run(self, end: Any) -> Run:
         """What was shown, with the sampler's result."""
-        if self._library.name == "jax":
-            import jax
-
-            jax.effects_barrier()
+        if self.library.name == "jax":
+            _jax("jax").effects_barrier()
         return Run((*self.states, end), tuple(self.times))
 
     def _noted(self, x_t: Any, t: Any) -> Host:
@@ -52,10 +51,12 @@ class Network:
         return self._answer(host, self.times[-1], len(self.times) - 1)
 
     def _called_back(self, x_t: Any, t: Any) -> Any:
-        import jax
-        from jax.experimental import io_callback
-
         def host(x_t: Any, t: Any) -> Any:
             return np.asarray(self._noted(np.asarray(x_t), np.asarray(t)), dtype=x_t.dtype)
 
-        return io_callback(host, jax.ShapeDtypeStruct(x_t.shape, x_t.dtype), x_t, t, ordered=True)
+        shaped = _jax("jax").ShapeDtypeStruct(x_t.shape, x_t.dtype)
+        return _jax("jax.experimental").io_callback(host, shaped, x_t, t, ordered=True)
+
+
+def _jax(module: str) -> Any:
+    return importlib.import_module(module)

@@ -79,12 +79,14 @@ def plan(subject: Subject) -> Iterator[Outcome]:
         exact = sampler.plan()
         if exact is not None:
             found = reading.open_loop(sampler, subject.make, subject.dtypes[-1])
-            outcomes = _nearest(found, exact, sampler)
-            if all(o.holds for o in outcomes):
-                yield from outcomes
-            else:
-                cause = diagnosis(found, sampler)
-                yield from (_because(o, cause) for o in outcomes)
+            yield from held(found, exact, sampler)
+
+
+def held(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
+    """The outcomes of a reading beside the plan it claims, with the cause where one fails."""
+    outcomes = _nearest(found, exact, sampler)
+    cause = "" if all(o.holds for o in outcomes) else diagnosis(found, sampler)
+    yield from (_because(o, cause) for o in outcomes)
 
 
 def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> list[Outcome]:
@@ -93,7 +95,7 @@ def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> list[Outcome]:
     published = sampler.claim and sampler.claim.published()
     if published is not None and not all(o.holds for o in outcomes):
         other = published.planner(sampler.schedule, sampler.grid)
-        others = list(against(found, other, sampler))
+        others = list(against(found, other, replace(sampler, claim=published)))
         if other.order == exact.order and all(o.holds for o in others):
             return others
     return outcomes
@@ -127,9 +129,16 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
 
 def diagnosis(found: Reading, sampler: Sampler) -> str:
     """What the sampler is instead of what it claims to be, in words; empty if nothing known."""
+    near: list[tuple[float, str]] = []
     for words, plan in causes.rivals(sampler):
-        if all(o.holds for o in against(found, plan, sampler)):
-            return words
+        wanted = reading.exact(plan, sampler).states
+        if wanted.shape == found.states.shape:
+            distance = np.max(np.abs(found.states - wanted)) / np.max(np.abs(wanted))
+            near.append((float(distance), words))
+    nearest = min((distance for distance, _ in near), default=np.inf)
+    if nearest <= causes.CLOSE:
+        # Some are the same plan, told apart by rounding alone: the first of these is meant.
+        return next(words for d, words in near if d <= 2.0 * nearest + SAFETY * sampler.epsilon)
     return causes.of_noise(sampler, found.newest_noises())
 
 
