@@ -114,6 +114,7 @@ _FORMULAS: dict[str, Callable[[Exact, int], Any]] = {
     "alpha_bar": lambda e, t: e.alpha_bar[t],
     "alpha_bar_prev": lambda e, t: e.alpha_bar[t - 1],
     "alpha_bar_next": _next,
+    "one_minus_alpha_bar": lambda e, t: e.rest(t),
     "sqrt_alpha_bar": lambda e, t: e.alpha_bar[t].sqrt(),
     "sqrt_one_minus_alpha_bar": lambda e, t: e.rest(t).sqrt(),
     "log_one_minus_alpha_bar": lambda e, t: e.rest(t).ln(),

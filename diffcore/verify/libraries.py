@@ -50,13 +50,16 @@ def of(name: str, epsilon: float | None = None) -> Library:
 
 
 def guess(target: Any) -> str:
-    """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
+    """The library that the target names, or its code uses, by what its module imports."""
+    own = getattr(target, "library", None)
+    if isinstance(own, str):
+        return own
     code = inspect.unwrap(target) if inspect.isroutine(target) else target
     code = code if inspect.isroutine(code) or inspect.isclass(code) else type(code)
     module = sys.modules.get(getattr(code, "__module__", ""), None)
     names = getattr(code, "__globals__", None) or vars(module or object())
     used = {value.__name__.partition(".")[0] for value in names.values() if inspect.ismodule(value)}
-    return next((name for name in ("torch", "jax") if name in used), "numpy")
+    return next((name for name in ("torch", "jax", "array_api_strict") if name in used), "numpy")
 
 
 def _numpy(module: Any) -> Library:

@@ -44,6 +44,7 @@ class Drift:
             "alpha_bar": self.product[t],
             "alpha_bar_prev": self.product[before],
             "alpha_bar_next": self.product[np.minimum(t + 1, self.exact.T)],
+            "one_minus_alpha_bar": self.rest[t],
             "sqrt_alpha_bar": 0.5 * self.product[t] + self.epsilon,
             "sqrt_one_minus_alpha_bar": _root(self.rest[t]) + self.epsilon,
             "sqrt_recip_alpha_bar": 0.5 * self.product[t] + 2.0 * self.epsilon,

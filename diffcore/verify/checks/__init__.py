@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..outcome import Outcome
 from ..subject import Subject
-from . import running, steps, tables
+from . import arrays, forward, guidance, posterior, running, steps, tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,30 @@ CHECKS = (
     Check(name="tables", identity="roots and logarithms of alpha_bar", run=tables.derived),
     Check(name="posterior tables", identity="q(x_{t-1} | x_t, x_0) by Bayes", run=tables.posterior),
     Check(name="sigma2", identity="beta_t, or the posterior variance", run=tables.sigma2),
+    Check(name="q_sample", identity="x_t = alpha_t x_0 + sigma_t eps", run=forward.sample),
+    Check(
+        name="q_mean_variance",
+        identity="q(x_t | x_0) = N(alpha_t x_0, sigma_t^2)",
+        run=forward.mean_variance,
+    ),
+    Check(
+        name="composition",
+        identity="q(x_s | x_0) then q(x_t | x_s) is q(x_t | x_0)",
+        run=forward.composition,
+    ),
+    Check(
+        name="posterior mean",
+        identity="weights of q(x_{t-1} | x_t, x_0) by Bayes",
+        run=posterior.mean,
+    ),
+    Check(
+        name="posterior variance",
+        identity="1 / the sum of the precisions",
+        run=posterior.variance,
+    ),
+    Check(name="batches", identity="a batch is its samples one by one", run=arrays.batches),
+    Check(name="arrays", identity="dtype, device and inputs are kept", run=arrays.kept),
+    Check(name="guidance", identity="w c + (1 - w) u", run=guidance.guidance),
     Check(name="runs", identity="every configuration ends in numbers", run=running.runs),
     Check(name="linear", identity="states are linear in x_T, x_0 and noise", run=running.linear),
     Check(name="calls", identity="the network is told the state's time", run=steps.calls),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import numpy as np
+import numpy.typing as npt
 
 from ..._arrays import Host
 from ...schedules import DiscreteSchedule
@@ -18,6 +19,8 @@ from ..formulas import named, off_by_one, only_at
 from ..outcome import Outcome
 from ..subject import Subject, Table
 from ..table_rounding import SINGLE, Drift, drift
+
+Mask = npt.NDArray[np.bool_]
 
 SHOWN = 48
 """How many times of a table, at most, a report plots."""
@@ -61,7 +64,11 @@ def product(subject: Subject) -> Iterator[Outcome]:
     beta, alpha_bar = subject.tables.get("beta"), subject.tables.get("alpha_bar")
     if beta is not None and isinstance(subject.schedule, DiscreteSchedule):
         yield from _against_schedule(beta, alpha_bar, subject.schedule)
-    exact = _from_betas(beta) or _from_schedule(subject)
+    exact = _from_betas(beta)
+    if beta is None and isinstance(subject.schedule, DiscreteSchedule):
+        # A schedule that was made of the table itself says nothing of it.
+        made = subject.schedule.config["kind"] == "from_alpha_bar"
+        exact = None if made else digits.of_schedule(subject.schedule)
     if alpha_bar is not None and exact is not None:
         drifts = drift(exact, alpha_bar.epsilon, 0.0 if beta is None else beta.epsilon)
         yield from _beside("alpha_bar", alpha_bar, drifts)
@@ -191,7 +198,7 @@ def _against_schedule(
         )
 
 
-def _spoilt(errors: Host, wrong: Host, times: list[int], name: str, drifts: Drift) -> str:
+def _spoilt(errors: Host, wrong: Mask, times: list[int], name: str, drifts: Drift) -> str:
     """Whether the errors are float32's in a table that holds more digits, and of which entries."""
     reached = drift(drifts.exact, SINGLE).bound(name, times)
     if drifts.epsilon >= SINGLE or not np.all(errors <= reached):
@@ -223,7 +230,7 @@ def _note(name: str, found: Host, wanted: list[Decimal], times: list[int], epsil
     )
 
 
-def _shown(errors: Host, bounds: Host, wrong: Host) -> list[int]:
+def _shown(errors: Host, bounds: Host, wrong: Mask) -> list[int]:
     with np.errstate(all="ignore"):
         worst = int(np.nanargmax(np.append(np.where(bounds > 0.0, errors / bounds, 0.0), 0.0)))
     spread = np.unique(np.linspace(0, len(errors) - 1, SHOWN).astype(int)).tolist()
