@@ -92,7 +92,8 @@ class Loss:
 
     predicts: what its network puts out. weight(schedule, t): of the squared error at time t, by
     default 1. variance: of the bound's p(x_s | x_t): "small", "large", or how far its logarithm is
-    from small to large. scale: of the bound's terms. draws: whether it draws its times itself.
+    from small to large. scale: of the bound's terms. own_eps: whether it draws eps itself where it
+    is given None. own_times: whether it draws its times whatever it is given.
     """
 
     of: Callable[..., Any]
@@ -100,7 +101,8 @@ class Loss:
     weight: Callable[[Schedule, int], float] | None = None
     variance: str | float = "small"
     scale: float = 1.0
-    draws: bool = False
+    own_eps: bool = False
+    own_times: bool = False
 
     def __call__(self, *arguments: Any) -> Any:
         return self.of(*arguments)
