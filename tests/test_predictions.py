@@ -129,6 +129,8 @@ def test_edm_inputs_have_unit_variance_and_edms_noise_coordinate():
     x_in, c_noise = Edm(data).inputs(schedules.linear(), np.ones((2, 3)), batch)
     assert x_in.shape == (2, 3)
     assert c_noise.shape == (2,)
+    x_in, c_noise = Edm(data).inputs(schedules.linear(), np.ones((2, 3), dtype="float32"), batch)
+    assert x_in.dtype == c_noise.dtype == np.float32
     assert EPS.inputs(schedules.linear(), x_t, 5) == (x_t, 5)
 
 
@@ -162,10 +164,19 @@ def test_bad_arguments_are_named():
         EPS.x_0(schedules.linear(), x[:1], x, 5)
     with pytest.raises(ValueError, match="sigma_data must be positive"):
         Edm(0.0)
-    with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
-        predictions.from_config("epsilon")
+    with pytest.raises(ValueError, match="sigma_data must be positive and finite, got inf"):
+        Edm(math.inf)
+    for config in ("epsilon", {}, {"kind": "v", "sigma_data": 0.5}, {"kind": "edm", "sigma": 0.5}):
+        with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
+            predictions.from_config(config)
 
 
 @pytest.mark.parametrize("prediction", ALL, ids=lambda p: p.name)
 def test_a_prediction_is_described(prediction):
     assert predictions.from_config(prediction.config) == prediction
+
+
+def test_a_name_alone_describes_a_prediction():
+    assert Edm().config == {"kind": "edm", "sigma_data": 0.5}  # Karras et al. 2022, table 1.
+    for prediction in (EPS, X_0, V, SCORE, VELOCITY, MEAN, Edm()):
+        assert predictions.from_config(prediction.name) == prediction

@@ -215,6 +215,28 @@ def test_every_library(xp, dtype, source):
                 )
 
 
+@pytest.mark.parametrize(
+    "schedule", [schedules.linear(100), schedules.flow()], ids=["linear", "flow"]
+)
+def test_coefficients_of_array_times_need_no_data(schedule):
+    """Without `like` they come in the library's default dtype, in NumPy float64."""
+    s, t = (
+        ([3, 50], [4, 99])
+        if isinstance(schedule, schedules.DiscreteSchedule)
+        else ([0.1, 0.4], [0.2, 0.9])
+    )
+    for made in (
+        lambda s, t: process.transition(schedule, s, t),
+        lambda s, t: process.posterior(schedule, t, s),
+        lambda s, t: (process.one_minus_snr_ratio(schedule, s, t),),
+    ):
+        for got, one, two in zip(
+            made(np.array(s), np.array(t)), made(s[0], t[0]), made(s[1], t[1]), strict=True
+        ):
+            assert got.dtype == np.float64
+            np.testing.assert_allclose(got, [one, two], rtol=64 * EPS)
+
+
 @pytest.mark.parametrize("kind", ["vp_linear", "flow", "edm", "ve", "sub_vp", "cosine_continuous"])
 def test_continuous_times_in_every_library(xp, kind):
     schedule = getattr(schedules, kind)()

@@ -125,6 +125,12 @@ def test_learned_variance_spans_small_to_large():
         for bound, z in zip(bounds[:-1], fixed[:-1], strict=True):
             assert math.exp(getattr(bound, end) / 2) == pytest.approx(z, rel=1e-14)
     assert bounds[-1] == 0.0
+    # A range counts with its upper end.
+    learned, large = (
+        plan.variances(samplers.ddpm(schedule, grid, variance=v), schedule)
+        for v in ("learned", "large")
+    )
+    np.testing.assert_allclose(learned, large, rtol=32 * np.finfo(np.float64).eps)
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "zero_terminal_snr", "vp", "flow", "edm"])
