@@ -61,5 +61,14 @@ CHECKS = (
     Check(name="mean", identity="w(x_T) alpha_T + w(x_0) = alpha_t", run=steps.mean),
     Check(name="variance", identity="deviation of x_t given x_0 = sigma_t", run=steps.variance),
     Check(name="plan", identity="every weight is the exact plan's", run=steps.plan),
+    Check(
+        name="clipping", identity="a clipped run is the run on clipped x_0", run=clipping.clipping
+    ),
+    Check(name="loss input", identity="the network sees alpha x_0 + sigma eps", run=losses.inputs),
+    Check(name="loss target", identity="a network without error has no loss", run=losses.target),
+    Check(name="loss weight", identity="an error e costs w(t) mean(e^2)", run=losses.weight),
+    Check(name="loss samples", identity="each sample has its own loss", run=losses.samples),
+    Check(name="loss gradient", identity="d loss / d output = 2 w(t) e / n", run=losses.gradient),
+    Check(name="loss times", identity="drawn times are uniform on 1..T", run=losses.drawn_times),
 )
 """Every check, in the order in which a report lists them."""
