@@ -2,8 +2,7 @@
 
 import importlib
 import inspect
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,16 +49,24 @@ def of(name: str, epsilon: float | None = None) -> Library:
 
 
 def guess(target: Any) -> str:
-    """The library that the target names, or its code uses, by what its module imports."""
-    own = getattr(target, "library", None)
-    if isinstance(own, str):
-        return own
-    code = inspect.unwrap(target) if inspect.isroutine(target) else target
-    code = code if inspect.isroutine(code) or inspect.isclass(code) else type(code)
-    module = sys.modules.get(getattr(code, "__module__", ""), None)
-    names = getattr(code, "__globals__", None) or vars(module or object())
-    used = {value.__name__.partition(".")[0] for value in names.values() if inspect.ismodule(value)}
-    return next((name for name in ("torch", "jax", "array_api_strict") if name in used), "numpy")
+    """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
+    used = {
+        value.__name__.partition(".")[0]
+        for names in _globals(target)
+        for value in names.values()
+        if inspect.ismodule(value)
+    }
+    return next((name for name in ("torch", "jax") if name in used), "numpy")
+
+
+def _globals(target: Any) -> Iterator[dict[str, Any]]:
+    """What the target's functions see: its own if it is one, else those of its class."""
+    made = target if inspect.isclass(target) else type(target)
+    held = [value for base in made.__mro__ for value in vars(base).values()]
+    for value in [target] if inspect.isroutine(target) else held:
+        code = inspect.unwrap(value) if inspect.isroutine(value) else value
+        if inspect.isfunction(code):
+            yield code.__globals__
 
 
 def _numpy(module: Any) -> Library:

@@ -66,7 +66,9 @@ def subject(
             order=order,
         )
 
-    samplers = tuple(map(sampler, configurations(target, claim, steps, options)))
+    runs = list(configurations(target, claim, steps, options))
+    made = [(run, sampler(run)) for run in runs]
+    samplers = tuple(s for run, s in made if not (run.variant and _refused(s, library)))
     return Subject(
         name=getattr(target, "__name__", str(target)),
         kind="sampler function",
@@ -80,6 +82,17 @@ def subject(
             for label, attempt in function_options.attempts(target, library, options)
         ),
     )
+
+
+def _refused(sampler: Sampler, library: Library) -> bool:
+    """Whether it says by ValueError that it does not take these options."""
+    try:
+        sampler.launch(lambda x_t, t, k: x_t, library.make(np.zeros((1, 1)), library.dtypes[-1]), 0)
+    except ValueError:
+        return True
+    except Exception:
+        return False  # That is for the checks to tell.
+    return False
 
 
 def _launch(

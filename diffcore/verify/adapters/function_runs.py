@@ -46,7 +46,8 @@ _NEUTRAL = ("solver_type",)
 class Configuration:
     """One run. sigmas: the levels that it visits. options: further arguments.
 
-    ends: the arguments of a function that makes its levels itself.
+    ends: the arguments of a function that makes its levels itself. variant: whether options are
+    tried that nobody gave, which it may refuse by ValueError.
     """
 
     label: str
@@ -54,6 +55,7 @@ class Configuration:
     options: Mapping[str, Any]
     claim: Claim | None
     ends: tuple[Any, ...] = ()
+    variant: bool = False
 
 
 def configurations(
@@ -102,7 +104,9 @@ def _configuration(
         promised = names.claimed(target.__name__, {**_defaults(target), **own})
     else:
         promised = names.varied(given, {k: v for k, v in variant.items() if k not in _NEUTRAL})
-    return Configuration(label=label, sigmas=sigmas, options=own, claim=promised)
+    return Configuration(
+        label=label, sigmas=sigmas, options=own, claim=promised, variant=bool(variant)
+    )
 
 
 def _by_ends(

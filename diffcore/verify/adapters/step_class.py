@@ -75,7 +75,8 @@ def subject(
         made: Making, n: int, label: str = "", drive: _Drive | None = None, **variant: Any
     ) -> Sampler:
         says = names.varied(claim, variant) if claim is not None else _said(made)
-        return _sampler(made, n, label, says, order, drive or usual)
+        found = _sampler(made, n, label, says, order, drive or usual)
+        return found if variant or made is not making else replace(found, group=f"{n} steps")
 
     usual = _called if has(making.kind, "__call__") else _stepped
     samplers = [sampler(making, n) for n in steps]
@@ -173,9 +174,13 @@ def _steps(making: Making) -> bool:
 
 
 def _applies(making: Making, variant: Mapping[str, Any]) -> bool:
-    """Whether a class can be made so, and is not already."""
+    """Whether a class can be made so, and is not already; it may refuse by ValueError."""
     takes = parameters(making.kind)
-    return making.target is making.kind and all(
+    fresh = making.target is making.kind and all(
         name in takes and name not in making.options and takes[name] != value
         for name, value in variant.items()
     )
+    try:
+        return fresh and bool(replace(making, options={**making.options, **variant})(1))
+    except ValueError:
+        return False

@@ -91,8 +91,10 @@ class Making:
 
     def _times(self, instance: Any, n: int) -> tuple[Any, ...]:
         found = getattr(instance, "timesteps", None)
-        if found is not None and not callable(found):
+        counted = self.target is self.kind and "steps" in parameters(self.kind)
+        if found is not None and not callable(found) and not (counted and len(found) != n + 1):
             return tuple(found)
+        # Where it is told a number of steps, times of another number are not the ones it claims.
         start, stop = getattr(instance, "start", 1.0), getattr(instance, "stop", 0.0)
         steps = getattr(instance, "steps", n)
         even = np.linspace(float(start), float(stop), int(steps) + 1)
