@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..subject import Subject
-from . import function, functions, gaussian_diffusion, scheduler, step_class
+from . import denoise_diffusion, function, functions, gaussian_diffusion, scheduler, step_class
 
 
 class Adapter(NamedTuple):
@@ -23,6 +23,7 @@ ADAPTERS = (
     Adapter("Target of plain functions", functions.matches, functions.subject),
     Adapter("step scheduler", scheduler.matches, scheduler.subject),
     Adapter("GaussianDiffusion", gaussian_diffusion.matches, gaussian_diffusion.subject),
+    Adapter("DenoiseDiffusion", denoise_diffusion.matches, denoise_diffusion.subject),
     Adapter("sampler function", function.matches, function.subject),
     Adapter("sampler class", step_class.matches, step_class.subject),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..outcome import Outcome
 from ..subject import Subject
-from . import arrays, forward, guidance, posterior, running, steps, tables
+from . import arrays, clipping, forward, guidance, losses, posterior, running, steps, tables
 
 
 @dataclass(frozen=True, kw_only=True)
