@@ -5,7 +5,20 @@ from dataclasses import dataclass
 
 from ..outcome import Outcome
 from ..subject import Subject
-from . import arrays, clipping, forward, guidance, losses, posterior, running, steps, tables
+from . import (
+    arrays,
+    clipping,
+    exactness,
+    forward,
+    guidance,
+    losses,
+    order,
+    posterior,
+    running,
+    step_count,
+    steps,
+    tables,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +74,13 @@ CHECKS = (
     Check(name="mean", identity="w(x_T) alpha_T + w(x_0) = alpha_t", run=steps.mean),
     Check(name="variance", identity="deviation of x_t given x_0 = sigma_t", run=steps.variance),
     Check(name="plan", identity="every weight is the exact plan's", run=steps.plan),
+    Check(
+        name="exactness",
+        identity="a point mass ends in x_0, without noise x_t = alpha_t x_0 + sigma_t eps",
+        run=exactness.exactness,
+    ),
+    Check(name="few steps", identity="n = 1, 2, 3 steps end in x_0", run=step_count.step_count),
+    Check(name="order", identity="errors fall as n^-order on Gaussian data", run=order.order),
     Check(
         name="clipping", identity="a clipped run is the run on clipped x_0", run=clipping.clipping
     ),
