@@ -49,14 +49,18 @@ def of(name: str, epsilon: float | None = None) -> Library:
 
 
 def guess(target: Any) -> str:
-    """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
+    """The library that the target names, or that its code uses, by what its module imports."""
+    own = getattr(target, "library", None)
+    if isinstance(own, str):
+        return own
     used = {
         value.__name__.partition(".")[0]
         for names in _globals(target)
         for value in names.values()
         if inspect.ismodule(value)
     }
-    return next((name for name in ("torch", "jax") if name in used), "numpy")
+    named = ("torch", "jax", "array_api_strict", "cupy")
+    return next((name for name in named if name in used), "numpy")
 
 
 def _globals(target: Any) -> Iterator[dict[str, Any]]:
