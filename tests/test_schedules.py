@@ -72,6 +72,111 @@ def test_log_snr_in_two_parts_keeps_the_gap(dtype, xp):
         assert np.max(np.abs((cast[1:-1] - cast[2:]) - wanted) / wanted) > 100 * eps
 
 
+def error_of(schedule, betas):
+    """The largest relative error of log alpha_bar and of beta, against betas at 50 digits."""
+    tables = exact.tables(exact.alpha_bar_of(betas))
+    sums = [mp.log(bar) for bar in tables["alpha_bar"]]
+    return max(
+        *exact.relative_errors(schedule.log_alpha_bar, sums),
+        *exact.relative_errors(schedule.beta, [mp.mpf(0), *betas]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("linear", {"beta_start": 0.3, "beta_end": 1e-6}),
+        ("scaled_linear", {"beta_start": 1e-6, "beta_end": 0.5}),
+        ("quadratic", {"beta_start": 0.01, "beta_end": 0.02}),
+        ("constant", {"beta": 1e-7}),
+        ("constant", {"beta": 0.9}),
+        ("cosine", {"offset": 0.0}),
+        ("cosine", {"offset": 0.1, "min_beta": 0.01, "max_beta": 0.5}),
+        ("sigmoid", {"start": -1.0, "end": 5.0, "tau": 0.5}),
+        ("sigmoid", {"start": 0.0, "end": 3.0, "tau": 2.0, "max_beta": 0.4}),
+        ("sigmoid", {"start": -9.0, "end": -2.0, "tau": 0.7}),
+    ],
+)
+def test_parameters_count_as_published(kind, parameters):
+    T = 37
+    schedule = getattr(schedules, kind)(T, **parameters)
+    assert schedule.T == T
+    assert error_of(schedule, exact.BETAS[kind](T, **parameters)) <= 1e-12
+    assert schedule.config == {"kind": kind, "T": T} | defaults(kind) | parameters
+    assert schedules.from_config(schedule.config) == schedule
+
+
+def defaults(kind):
+    """The parameters of the papers, but for T."""
+    line = {"beta_start": 1e-4, "beta_end": 0.02}
+    return {
+        "linear": line,
+        "quadratic": line,
+        "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},
+        "constant": {"beta": 0.02},
+        "cosine": {"offset": 0.008, "max_beta": 0.999, "min_beta": 0.0},
+        "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0, "max_beta": 0.999},
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", exact.BETAS)
+def test_defaults_are_published_ones(kind):
+    assert getattr(schedules, kind)().config == {"kind": kind, "T": 1000} | defaults(kind)
+
+
+@given(st.floats(-6.0, 2.0), st.floats(0.5, 6.0), st.floats(0.3, 3.0))
+def test_any_sigmoid_is_within_1e_12_of_50_digits(start, width, tau):
+    schedule = schedules.sigmoid(12, start, start + width, tau)
+    assert error_of(schedule, exact.sigmoid(12, start, start + width, tau)) <= 1e-12
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "mixed"])
+def test_sums_of_logarithms_lose_nothing(order):
+    """Against exact sums; without compensation they would be off by many ulp."""
+    betas = 10.0 ** np.random.default_rng(0).uniform(-9.0, -0.5, size=20_000)
+    betas = {"rising": np.sort(betas), "falling": np.sort(betas)[::-1], "mixed": betas}[order]
+    terms = np.log1p(-betas)
+    wanted = np.array([math.fsum(terms[:k]) for k in range(400, 20_001, 400)])
+    ulp = np.spacing(np.abs(wanted))
+    got = schedules.from_betas(betas).log_alpha_bar[400::400]
+    assert np.max(np.abs(got - wanted) / ulp) <= 1.0
+    assert np.max(np.abs(np.cumsum(terms)[399::400] - wanted) / ulp) > 10.0
+
+
+def test_lists_are_read_in_float64():
+    betas = np.array([0.1, 0.2, 0.7], dtype=np.float32)
+    kept = np.cumprod(1.0 - betas.astype(np.float64))
+    for schedule in (
+        schedules.from_betas(betas),
+        schedules.from_betas(betas.astype(np.float64).tolist()),
+        schedules.from_alpha_bar(kept.astype(np.float32)),
+    ):
+        rtol = 4e-15 if schedule.config["kind"] == "from_betas" else 1e-7
+        np.testing.assert_allclose(schedule.alpha_bar[1:], kept, rtol=rtol)
+        for name in ("alpha", "sigma", "beta", "log_alpha_bar", "origin"):
+            assert getattr(schedule, name).dtype == np.float64
+        np.testing.assert_array_equal(schedule.origin, [0, 1, 2, 3])
+        assert schedule.beta[0] == 0.0
+    np.testing.assert_array_equal(schedules.from_betas([1])(1), (0.0, 1.0))
+
+
+def test_a_schedule_of_given_alpha_bar():
+    given_bars = [1.0 - 1e-12, 0.9, 0.5, 0.1, 1e-30]
+    schedule = schedules.from_alpha_bar(given_bars)
+    bars = [mp.mpf(1), *map(mp.mpf, given_bars)]
+    for name in ("alpha", "sigma", "beta", "one_minus_alpha_bar", "posterior_variance"):
+        errors = exact.relative_errors(getattr(schedule, name), exact.tables(bars)[name])
+        assert max(errors) <= 1e-12, name
+    assert schedule.config == {"kind": "from_alpha_bar", "alpha_bar": given_bars}
+    assert schedules.from_config(schedule.config) == schedule
+    np.testing.assert_array_equal(schedule.origin, range(6))
+    assert schedule.beta[0] == 0.0
+    assert schedules.from_alpha_bar([0.5]).T == 1
+    ended = schedules.from_alpha_bar([0.5, 0.0])
+    assert ended(2) == (0.0, 1.0)
+    assert ended.log_snr[-1] == -math.inf
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_end_points(kind):
     schedule = KINDS[kind]
@@ -156,6 +261,12 @@ def test_continuous_end_points():
     assert schedules.cosine_continuous()(1.0) == (0.0, 1.0)
     assert schedules.ve()(0.0) == (1.0, pytest.approx(0.01, rel=1e-15))
     assert schedules.shift(schedules.flow(), 3.0)(1.0) == (0.0, 1.0)
+    # In arrays too, without a warning.
+    for kind in ("vp_linear", "sub_vp", "cosine_continuous", "flow", "edm"):
+        schedule = getattr(schedules, kind)()
+        for ends in (np.array([0.0, 0.0]), np.array([0.0, schedule.curve.t_max])):
+            wanted = [schedule.log_snr_at(float(t)) for t in ends]
+            np.testing.assert_allclose(schedule.log_snr_at(ends), wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
@@ -206,6 +317,26 @@ def test_tables_answer_like_the_schedule(xp):
     ("call", "message"),
     [
         (lambda: schedules.linear(T=0), "T must be a positive int, got 0"),
+        (lambda: schedules.linear(T=10.0), "T must be a positive int, got 10.0"),
+        (lambda: schedules.linear(T=True), "T must be a positive int, got True"),
+        (lambda: schedules.linear(T="10"), "T must be a positive int, got '10'"),
+        (lambda: schedules.linear(beta_start=0.0), r"beta must be in \(0, 1\), got 0.0"),
+        (lambda: schedules.linear(beta_end=1.0), r"beta must be in \(0, 1\), got 1.0"),
+        (lambda: schedules.cosine(max_beta=0.2, min_beta=0.2), "max_beta must be above min_beta"),
+        (lambda: schedules.cosine(min_beta=-0.1), "max_beta must be above min_beta"),
+        (lambda: schedules.cosine(offset=math.inf), "offset must be"),
+        (lambda: schedules.sigmoid(start=-math.inf), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(end=math.inf), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(start=1.0, end=1.0), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(tau=math.inf), "tau must be positive and finite"),
+        (lambda: schedules.from_betas([0.0, 0.1]), "got 0.0 at t = 1"),
+        (lambda: schedules.from_betas([[0.1, 0.2]]), r"betas must have shape \(T,\)"),
+        (lambda: schedules.from_alpha_bar([]), r"alpha_bar must have shape \(T,\)"),
+        (lambda: schedules.from_alpha_bar([[0.5, 0.2]]), r"alpha_bar must have shape \(T,\)"),
+        (lambda: schedules.edm(sigma_max=math.inf), "sigma_max must be positive and finite"),
+        (lambda: schedules.ve(sigma_max=math.inf), "sigma_max must be finite and above sigma_min"),
+        (lambda: schedules.ve(1.0, 1.0), "sigma_max must be finite and above sigma_min"),
+        (lambda: schedules.from_config({}), "schedule kind must be one of linear"),
         (lambda: schedules.linear(beta_end=1.5), "beta must be in"),
         (lambda: schedules.cosine(max_beta=1.0), "max_beta must be"),
         (lambda: schedules.cosine(offset=-1.0), "offset must be"),
