@@ -9,6 +9,7 @@ not from the closed form that code under test has (Ho et al. 2020, eqs. 6 and 7)
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ def of_alpha_bar(alpha_bar: Host) -> Exact:
     return Exact((ONE, *map(Decimal, alpha_bar.tolist())))
 
 
+@lru_cache(maxsize=4)
 def of_schedule(schedule: DiscreteSchedule) -> Exact:
     """What a schedule of this package says."""
     with localcontext(DIGITS):

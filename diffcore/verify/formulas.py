@@ -14,16 +14,32 @@ FEW = 2
 
 
 def off_by_one(found: Host, name: str, times: Sequence[int], drifts: Drift) -> str:
-    """Whether the entries are right for the times one later or one earlier."""
+    """Whether the entries are right for the times one later or one earlier.
+
+    But for the first and last time, where an index may wrap or be held.
+    """
     first = 0 if name in FROM_0 else 1
     for off in (-1, 1):
-        there = [i for i, t in enumerate(times) if first <= t + off <= drifts.exact.T]
+        inner = [i for i, t in enumerate(times) if 1 < t < drifts.exact.T]
+        there = [i for i in inner if first <= times[i] + off]
         moved = [times[i] + off for i in there]
         if len(moved) < 2:
             continue
         error = np.abs(found[there] - drifts.exact.host(name, moved))
         if np.all(error <= 4.0 * drifts.bound(name, moved) + 1e-12 * np.abs(found[there])):
             return f"off by one in time: its entries are those of t {'+-'[off < 0]} 1"
+    return ""
+
+
+def reversed_in_time(found: Host, name: str, times: Sequence[int], drifts: Drift) -> str:
+    """Whether the entry at t is right for T + 1 - t."""
+    moved = [drifts.exact.T + 1 - t for t in times if 1 <= t <= drifts.exact.T]
+    held = found[[1 <= t <= drifts.exact.T for t in times]]
+    if len(moved) < 2:
+        return ""
+    error = np.abs(held - drifts.exact.host(name, moved))
+    if np.all(error <= 4.0 * drifts.bound(name, moved) + 1e-12 * np.abs(held)):
+        return "reversed in time: its entries are those of T + 1 - t"
     return ""
 
 
@@ -58,6 +74,9 @@ def quantities(times: Sequence[int], exact: Exact) -> Mapping[str, Host]:
     with np.errstate(all="ignore"):
         return {
             "alpha_bar": bar,
+            "alpha": np.sqrt(bar),
+            "1 - alpha_bar": 1.0 - bar,
+            "sigma": np.sqrt(1.0 - bar),
             "alpha_bar of t - 1": before,
             "alpha_bar of t + 1": next_,
             "beta": beta,

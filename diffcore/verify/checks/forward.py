@@ -123,6 +123,7 @@ def _cause(found: Host, name: str, times: list[int], drifts: Drift, wrong: list[
     return (
         formulas.only_at(bad, times)
         or formulas.off_by_one(found, name, times, drifts)
+        or formulas.reversed_in_time(found, name, times, drifts)
         or formulas.named(found, name, times, drifts.exact)
     )
 

@@ -15,7 +15,7 @@ from ..._arrays import Host
 from ...schedules import DiscreteSchedule
 from .. import digits
 from ..digits import FROM_0, Exact
-from ..formulas import named, off_by_one, only_at
+from ..formulas import named, off_by_one, only_at, reversed_in_time
 from ..outcome import Outcome
 from ..subject import Subject, Table
 from ..table_rounding import SINGLE, Drift, drift
@@ -70,8 +70,7 @@ def product(subject: Subject) -> Iterator[Outcome]:
         made = subject.schedule.config["kind"] == "from_alpha_bar"
         exact = None if made else digits.of_schedule(subject.schedule)
     if alpha_bar is not None and exact is not None:
-        drifts = drift(exact, alpha_bar.epsilon, 0.0 if beta is None else beta.epsilon)
-        yield from _beside("alpha_bar", alpha_bar, drifts)
+        yield from _products(beta, alpha_bar, exact)
 
 
 def terminal(subject: Subject) -> Iterator[Outcome]:
@@ -102,7 +101,8 @@ def posterior(subject: Subject) -> Iterator[Outcome]:
 
 def sigma2(subject: Subject) -> Iterator[Outcome]:
     """The steps' variance is beta or the posterior variance."""
-    table, exact = subject.tables.get("sigma2"), base(subject)
+    table = subject.tables.get("sigma2")
+    exact = None if table is None else base(subject)
     if table is None or exact is None:
         return
     drifts = drift(exact, table.epsilon, _epsilon(subject.tables.get("beta")))
@@ -123,15 +123,22 @@ def base(subject: Subject) -> Exact | None:
     """
     beta, alpha_bar = subject.tables.get("beta"), subject.tables.get("alpha_bar")
     exact = _from_betas(beta)
-    if exact is not None and (alpha_bar is None or all(o.holds for o in product(subject))):
+    if exact is not None and (
+        alpha_bar is None or all(o.holds for o in _products(beta, alpha_bar, exact))
+    ):
         return exact
     return _from_alpha_bar(alpha_bar) or exact or _from_schedule(subject)
 
 
+def _products(beta: Table | None, alpha_bar: Table, exact: Exact) -> Iterator[Outcome]:
+    yield from _beside("alpha_bar", alpha_bar, drift(exact, alpha_bar.epsilon, _epsilon(beta)))
+
+
 def _all(subject: Subject, names: Sequence[str]) -> Iterator[Outcome]:
-    exact = base(subject)
-    for name in names:
-        if name in subject.tables and exact is not None:
+    there = [name for name in names if name in subject.tables]
+    exact = base(subject) if there else None
+    for name in there:
+        if exact is not None:
             table = subject.tables[name]
             own = _epsilon(subject.tables.get("beta" if exact.from_betas else "alpha_bar"))
             yield from _beside(name, table, drift(exact, table.epsilon, own))
@@ -157,6 +164,7 @@ def _beside(name: str, table: Table, drifts: Drift, called: str = "") -> Iterato
             _spoilt(errors, wrong, times, name, drifts)
             or only_at([times[i] for i in np.flatnonzero(wrong)], times)
             or off_by_one(np.array(found), name, times, drifts)
+            or reversed_in_time(np.array(found), name, times, drifts)
             or named(np.array(found), name, times, exact)
         )
     note = _note(called or name, np.array(found), wanted, times, table.epsilon)
