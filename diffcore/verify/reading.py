@@ -27,7 +27,7 @@ class Reading:
     """The weights of every observed state: the one at each call of the network, then the end.
 
     states: shape (observations, columns); columns are the start, then `outputs` denoised x_0 (of a
-    closed loop: mu, once), then each noise that has any weight. constant: what is left where all of
+    closed loop: mu, once), then each noise that weighs more than rounding. constant: what is left where all of
     these are 0; shape (observations,). times: what the network was told. silent: how many noises
     were drawn that have no weight. shapes: the shapes that were drawn, for a state `shape`.
     """
@@ -191,7 +191,7 @@ def _read(
     constant = states[:, -1]
     weights = states[:, :-1] - constant[:, None]
     noisy = 1 + columns
-    heard = [j for j in range(noisy, rows - 1) if np.any(weights[:, j] != 0.0)]
+    heard = [j for j in range(noisy, rows - 1) if np.any(np.abs(weights[:, j]) > sampler.epsilon)]
     return Reading(
         states=weights[:, [*range(noisy), *heard]],
         constant=constant,

@@ -89,7 +89,8 @@ def _epsilon(plan: Plan, sampler: Sampler) -> float:
         for a, b in pairwise(levels)
         if a.alpha > 0.0 and b.sigma > 0.0
     ]
-    return sampler.epsilon * max([1.0, *ratios]) ** 2
+    # Half of the digits are always left: no other formula hides behind a long step.
+    return min(sampler.epsilon * max([1.0, *ratios]) ** 2, sampler.epsilon**0.5)
 
 
 def _blurred(sampler: Sampler, epsilon: float, seed: int, variance: float | None) -> Reading:
