@@ -4,6 +4,7 @@ The planner claimed is the exact one of the declared order, started and ended as
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ def _ddim(setup: Setup) -> Claim | None:
 
 def _ddpm(setup: Setup) -> Claim | None:
     kind = setup.recipe.value("variance_type", "fixed_small")
+    if kind == "learned_range":
+        # The network says 0, from -1 for the small variance to 1 for the large.
+        return replace(planner("ddpm", variance="learned"), fraction=0.5)
     return planner("ddpm", variance=VARIANCES[kind]) if kind in VARIANCES else None
 
 
@@ -81,6 +85,8 @@ def _multistep(setup: Setup) -> Claim | None:
         if order > 2:
             return None
         short = True
+    if order > 2 and value("solver_type") == "heun":
+        return None  # Exact lines before published parabolas, which have no name.
     if kind == "sde-dpmsolver++":
         return planner("dpm_solver_pp_sde", order=order, lower_order_end=short)
     names = {"dpmsolver++": "dpm_solver_pp", "dpmsolver": "dpm_solver"}

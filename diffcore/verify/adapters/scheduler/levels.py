@@ -27,6 +27,9 @@ from .shape import setting
 SLACK = 64.0
 """How many epsilons a level may be off its table's before it is another one."""
 
+QUARTER = 1e-2
+"""How near 4 t must be to log sigma for t to be EDM's log(sigma) / 4, not a place in the table."""
+
 
 class Track(NamedTuple):
     """The levels that a scheduler goes through.
@@ -134,7 +137,7 @@ def _by_sigmas(
         told = [_snapped(t / count, t / count, u) for t, u in zip(times, used, strict=True)]
     else:
         top = 2.0 * max([s for s in sigmas if math.isfinite(s)], default=1.0)
-        heard = _heard(scheduler, table)
+        heard = _heard(times, used, table)
         told = [heard(t, u) for t, u in zip(times, used, strict=True)]
         if data is not None:
             schedule, predicts = edm(top), _edm(scheduler, float(data))
@@ -166,10 +169,13 @@ def _called(scheduler: Any, sigmas: Sequence[float], k: int) -> float:
     return float(inner[k - 1 if hasattr(scheduler, "sigmas_down") else k])
 
 
-def _heard(scheduler: Any, table: Host | None) -> Callable[[float, float], float]:
+def _heard(
+    times: Sequence[float], used: Sequence[float], table: Host | None
+) -> Callable[[float, float], float]:
     """From what the network is told, and the level of its state, to the level it was told."""
-    continuous = setting(scheduler, "timestep_type", "discrete") == "continuous"
-    if table is None or continuous:
+    if table is None or all(
+        n > 0.0 and abs(4.0 * t - math.log(n)) < QUARTER for t, n in zip(times, used, strict=True)
+    ):
         return lambda t, used: _snapped(math.exp(4.0 * t), math.exp(4.0 * t), used)
     with np.errstate(divide="ignore"):
         ratios = np.sqrt((1.0 - table) / table)
