@@ -5,7 +5,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from conftest import as_numpy, make
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import continuous_schedules, discrete_schedules
 
@@ -125,6 +125,7 @@ def test_defaults_are_published_ones(kind):
 
 
 @given(st.floats(-6.0, 2.0), st.floats(0.5, 6.0), st.floats(0.3, 3.0))
+@example(-3.0, 2.0, 3.0)  # start + (end - start) is not end.
 def test_any_sigmoid_is_within_1e_12_of_50_digits(start, width, tau):
     schedule = schedules.sigmoid(12, start, start + width, tau)
     assert error_of(schedule, exact.sigmoid(12, start, start + width, tau)) <= 1e-12

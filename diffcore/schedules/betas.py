@@ -87,10 +87,11 @@ def sigmoid(
         raise ValueError(f"tau must be positive and finite, got {tau}")
     _require_clip(0.0, max_beta)
     low, high = start / tau / 2, end / tau / 2
-    a = low + np.arange(T + 1) / T * (high - low)
+    fraction, width = np.arange(T + 1) / T, high - low
+    whole = np.sinh(width) * np.cosh(low + fraction * width)
     # S(2 a) - S(2 b) = sinh(a - b) / (2 cosh(a) cosh(b)), which does not cancel.
-    kept = np.sinh(high - a) * np.cosh(low) / (np.sinh(high - low) * np.cosh(a))
-    lost = np.sinh(a - low) * np.cosh(high) / (np.sinh(high - low) * np.cosh(a))
+    kept = np.sinh((1.0 - fraction) * width) * np.cosh(low) / whole
+    lost = np.sinh(fraction * width) * np.cosh(high) / whole
     with np.errstate(divide="ignore"):
         log_alpha_bar = np.where(lost < 0.5, np.log1p(-np.minimum(lost, 0.5)), np.log(kept))
     config = {"kind": "sigmoid", "T": T, "start": start, "end": end, "tau": tau}
