@@ -1,6 +1,7 @@
 """Sampler functions f(model, x, sigmas): right as they stand, in PyTorch."""
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -13,8 +14,9 @@ def ancestral_levels(sigma, sigma_next, eta):
     return down, up
 
 
-def sample_euler(model, x, sigmas, callback=None, s_churn=0.0, s_tmin=0.0, s_tmax=math.inf,
-                 s_noise=1.0):
+def sample_euler(
+    model, x, sigmas, callback=None, s_churn=0.0, s_tmin=0.0, s_tmax=math.inf, s_noise=1.0
+):
     steps = len(sigmas) - 1
     for i in range(steps):
         sigma = sigmas[i]
@@ -33,7 +35,7 @@ def sample_euler(model, x, sigmas, callback=None, s_churn=0.0, s_tmin=0.0, s_tma
 
 def sample_heun(model, x, sigmas, extra_args=None):
     extra = extra_args or {}
-    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, after in pairwise(sigmas):
         first = (x - model(x, sigma, **extra)) / sigma
         guess = x + (after - sigma) * first
         if after == 0:
@@ -46,7 +48,7 @@ def sample_heun(model, x, sigmas, extra_args=None):
 
 def sample_euler_ancestral(model, x, sigmas, eta=1.0, s_noise=1.0, noise_sampler=None):
     noise = noise_sampler or (lambda a, b: torch.randn_like(x))
-    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, after in pairwise(sigmas):
         x_0 = model(x, sigma)
         down, up = ancestral_levels(sigma, after, eta)
         x = x + (down - sigma) * (x - x_0) / sigma
@@ -57,7 +59,7 @@ def sample_euler_ancestral(model, x, sigmas, eta=1.0, s_noise=1.0, noise_sampler
 
 def sample_dpmpp_2m(model, x, sigmas):
     previous, gap = None, None
-    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, after in pairwise(sigmas):
         x_0 = model(x, sigma)
         if after == 0:
             return x_0
@@ -70,11 +72,12 @@ def sample_dpmpp_2m(model, x, sigmas):
     return x
 
 
-def sample_dpmpp_2m_sde(model, x, sigmas, eta=1.0, s_noise=1.0, noise_sampler=None,
-                        solver_type="midpoint"):
+def sample_dpmpp_2m_sde(
+    model, x, sigmas, eta=1.0, s_noise=1.0, noise_sampler=None, solver_type="midpoint"
+):
     noise = noise_sampler or (lambda a, b: torch.randn_like(x))
     previous, gap = None, None
-    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, after in pairwise(sigmas):
         x_0 = model(x, sigma)
         if after == 0:
             return x_0
@@ -110,14 +113,14 @@ def adams_weights(nodes, a, b):
 
 def sample_lms(model, x, sigmas, order=4):
     nodes, slopes = [], []
-    for sigma, after in zip(sigmas[:-1], sigmas[1:]):
+    for sigma, after in pairwise(sigmas):
         x_0 = model(x, sigma)
         if after == 0:
             return x_0
         nodes.append(sigma)
         slopes.append((x - x_0) / sigma)
         nodes, slopes = nodes[-order:], slopes[-order:]
-        for weight, slope in zip(adams_weights(nodes, sigma, after), slopes):
+        for weight, slope in zip(adams_weights(nodes, sigma, after), slopes, strict=True):
             x = x + weight * slope
     return x
 
@@ -127,7 +130,7 @@ def sample_dpm_fast(model, x, sigma_min, sigma_max, n):
     steps = n // 3 + 1
     sizes = [3] * (steps - 2) + [2, 1] if n % 3 == 0 else [3] * (steps - 1) + [n % 3]
     levels = torch.linspace(math.log(sigma_max), math.log(sigma_min), steps + 1).double().exp()
-    for size, sigma, after in zip(sizes, levels[:-1], levels[1:]):
+    for size, sigma, after in zip(sizes, levels[:-1], levels[1:], strict=True):
         h = torch.log(sigma / after)
         eps = (x - model(x, sigma)) / sigma
         end = x - after * torch.expm1(h) * eps

@@ -1,5 +1,7 @@
 """Samplers as classes with step(x_t, t, s) and __call__(x_T): right as they stand, in NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -14,7 +16,7 @@ class Sampler:
 
     def __call__(self, x_T):
         x = x_T
-        for t, s in zip(self.timesteps[:-1], self.timesteps[1:]):
+        for t, s in pairwise(self.timesteps):
             x = self.step(x, t, s)
         return x
 
@@ -34,7 +36,8 @@ class DDIMSampler(Sampler):
         fresh = self.eta * np.sqrt(1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2)
         eps = (x_t - alpha_t * x_0) / sigma_t
         kept = sigma_s * np.sqrt(1 - fresh**2)
-        return alpha_s * x_0 + kept * eps + sigma_s * fresh * np.random.randn(*x_t.shape)
+        noise = np.random.randn(*x_t.shape)  # noqa: NPY002
+        return alpha_s * x_0 + kept * eps + sigma_s * fresh * noise
 
 
 class DDPMSampler(Sampler):
@@ -46,7 +49,8 @@ class DDPMSampler(Sampler):
         beta = sigma_t**2 - ratio**2 * sigma_s**2
         mean = (ratio * sigma_s**2 * x_t + alpha_s * beta * x_0) / sigma_t**2
         variance = beta * sigma_s**2 / sigma_t**2
-        return mean + np.sqrt(variance) * np.random.standard_normal(x_t.shape)
+        noise = np.random.standard_normal(x_t.shape)  # noqa: NPY002
+        return mean + np.sqrt(variance) * noise
 
 
 class EulerSampler(Sampler):
@@ -99,7 +103,7 @@ class LMSSampler(EulerSampler):
 class DPMpp2MSampler(Sampler):
     def __call__(self, x_T):
         x, previous, gap = x_T, None, None
-        for t, s in zip(self.timesteps[:-1], self.timesteps[1:]):
+        for t, s in pairwise(self.timesteps):
             alpha_t, sigma_t = self.denoiser.schedule(t)
             alpha_s, sigma_s = self.denoiser.schedule(s)
             x_0 = self.denoiser(x, t).mean
