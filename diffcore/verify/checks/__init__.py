@@ -7,10 +7,14 @@ from ..outcome import Outcome
 from ..subject import Subject
 from . import (
     arrays,
+    bound,
+    bound_total,
     clipping,
+    decoder,
     exactness,
     forward,
     guidance,
+    hybrid,
     losses,
     order,
     posterior,
@@ -89,6 +93,15 @@ CHECKS = (
     Check(name="loss weight", identity="an error e costs w(t) mean(e^2)", run=losses.weight),
     Check(name="loss samples", identity="each sample has its own loss", run=losses.samples),
     Check(name="loss gradient", identity="d loss / d output = 2 w(t) e / n", run=losses.gradient),
+    Check(
+        name="hybrid",
+        identity="L_simple + the bound's term, its gradient the variance's",
+        run=hybrid.hybrid,
+    ),
+    Check(name="vlb", identity="KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t))", run=bound.vlb),
+    Check(name="decoder", identity="-log p(x_0 | x_1) is a bin's mass", run=decoder.decoder),
+    Check(name="prior", identity="KL(q(x_T | x_0) || N(0, 1))", run=bound_total.prior),
+    Check(name="bpd", identity="the sum of the bound's terms", run=bound_total.total),
     Check(name="loss times", identity="drawn times are uniform on 1..T", run=losses.drawn_times),
 )
 """Every check, in the order in which a report lists them."""

@@ -4,6 +4,7 @@ Each known weighting is stated here in alpha and sigma, on the squared error of 
 predicts; k = (D / sigma)^2 turns a weight on x_0's error into one on the output's.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,9 +28,25 @@ def name(
     """The weighting that gives the weights found instead of those wanted; empty if unknown."""
     with np.errstate(all="ignore"):
         ratio = found / wanted
-    size = int(np.prod(PIXELS[: max(subject.ranks[0] - 1, 0)]))
     if np.all(np.abs(ratio - 1.0) <= CLOSE):
         return ""
+    words = constant(ratio, elements(subject), batch)
+    if words:
+        return words
+    for words, weights in _known(subject, loss, times).items():
+        # Relative: a weighting may fall over many orders of magnitude.
+        if np.all(np.abs(found - weights) <= CLOSE * np.abs(weights)):
+            return f"it is weighted by {words}"
+    return ""
+
+
+def elements(subject: Subject) -> int:
+    """How many elements a trial's sample has."""
+    return int(np.prod(PIXELS[: max(subject.ranks[0] - 1, 0)]))
+
+
+def constant(ratio: Host, size: int, batch: int) -> str:
+    """What a loss that is a constant times the right one does wrong; empty if unknown."""
     constants = {
         f"it sums over a sample's {size} elements instead of averaging": size,
         f"it sums over the batch of {batch} instead of averaging": batch,
@@ -39,16 +56,12 @@ def name(
         "it is half of it": 0.5,
         "it is twice it": 2.0,
         "its sign is wrong": -1.0,
-        "it is in bits, not nats": 1.0 / np.log(2.0),
-        "it is in nats, not bits": np.log(2.0),
+        "it is in nats, not bits": math.log(2.0),
+        "it is divided by log 2 once too often": 1.0 / math.log(2.0),
     }
-    for words, constant in constants.items():
-        if np.all(np.abs(ratio - constant) <= CLOSE * abs(constant)):
+    for words, value in constants.items():
+        if np.all(np.abs(ratio - value) <= CLOSE * abs(value)):
             return words
-    for words, weights in _known(subject, loss, times).items():
-        # Relative: a weighting may fall over many orders of magnitude.
-        if np.all(np.abs(found - weights) <= CLOSE * np.abs(weights)):
-            return f"it is weighted by {words}"
     return ""
 
 
