@@ -101,7 +101,7 @@ class DiscreteSchedule:
         log_rest = _log_one_minus_exp(log_alpha_bar)
         ratio = np.append(0.0, rest[:-1] / rest[1:])
         with np.errstate(divide="ignore"):
-            log_beta = np.where(beta < 0.5, np.log(beta), _log_one_minus_exp(log_keep))
+            log_beta = np.log(beta)
         log_variance = log_beta[2:] + log_rest[1:-1] - log_rest[2:]
         # Improved DDPM, section 3.1: the variance at t = 1 is 0, so its logarithm is that of t = 2.
         clipped = np.append(log_variance[:1] if self.T > 1 else log_beta[1:], log_variance)
