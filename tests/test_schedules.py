@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import continuous_schedules, discrete_schedules
 
-from diffcore import schedules
+from diffcore import process, schedules
 
 KINDS = {
     **{name: getattr(schedules, name)() for name in exact.BETAS},
@@ -73,13 +73,21 @@ def test_log_snr_in_two_parts_keeps_the_gap(dtype, xp):
 
 
 def error_of(schedule, betas):
-    """The largest relative error of log alpha_bar and of beta, against betas at 50 digits."""
-    tables = exact.tables(exact.alpha_bar_of(betas))
-    sums = [mp.log(bar) for bar in tables["alpha_bar"]]
-    return max(
-        *exact.relative_errors(schedule.log_alpha_bar, sums),
-        *exact.relative_errors(schedule.beta, [mp.mpf(0), *betas]),
-    )
+    """The largest relative error of the tables, of logs over 1 + |log|; betas at 50 digits."""
+    wanted = exact.tables(exact.alpha_bar_of(betas))
+    wanted["log_alpha_bar"] = [mp.log(bar) for bar in wanted["alpha_bar"]]
+    errors = []
+    for name, column in wanted.items():
+        table = getattr(schedule, name)
+        assert table.dtype == np.float64
+        if name in ("log_snr", "posterior_log_variance_clipped"):
+            infinite = [mp.isinf(log) for log in column]
+            np.testing.assert_array_equal(np.isinf(table), infinite)
+            both = zip(table.tolist(), column, infinite, strict=True)
+            errors += [float(abs(v - w) / (1 + abs(w))) for v, w, skip in both if not skip]
+        else:
+            errors += exact.relative_errors(table, column)
+    return max(errors)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +109,7 @@ def test_parameters_count_as_published(kind, parameters):
     T = 37
     schedule = getattr(schedules, kind)(T, **parameters)
     assert schedule.T == T
+    np.testing.assert_array_equal(schedule.origin, range(T + 1))
     assert error_of(schedule, exact.BETAS[kind](T, **parameters)) <= 1e-12
     assert schedule.config == {"kind": kind, "T": T} | defaults(kind) | parameters
     assert schedules.from_config(schedule.config) == schedule
@@ -117,6 +126,15 @@ def defaults(kind):
         "cosine": {"offset": 0.008, "max_beta": 0.999, "min_beta": 0.0},
         "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0, "max_beta": 0.999},
     }[kind]
+
+
+def test_one_step_and_two():
+    one = schedules.constant(1, beta=0.3)
+    assert error_of(schedules.constant(2, beta=0.3), exact.constant(2, 0.3)) <= 1e-12
+    assert one(1) == pytest.approx((math.sqrt(0.7), math.sqrt(0.3)), rel=1e-15)
+    assert process.posterior(one, 1) == pytest.approx((1.0, 0.0, 0.0), abs=1e-15)
+    # There is no step from t = 2 to clip to: beta_1, the transition's variance, stands in.
+    np.testing.assert_allclose(one.posterior_log_variance_clipped, math.log(0.3), rtol=1e-15)
 
 
 @pytest.mark.parametrize("kind", exact.BETAS)
@@ -307,6 +325,10 @@ def test_tables_answer_like_the_schedule(xp):
     t = make(xp, [1, 20, 50], "int64")
     for source in (schedule, tables):
         np.testing.assert_array_equal(as_numpy(source(t, like).sigma), schedule.sigma[[1, 20, 50]])
+        np.testing.assert_array_equal(
+            as_numpy(source.log_snr_at(t, like)), schedule.log_snr[[1, 20, 50]]
+        )
+        assert source.log_snr_at(t, make(xp, [0.0], "float32")).dtype == xp.float32
         step = source.posterior_step(t, like)
         np.testing.assert_array_equal(
             as_numpy(step.variance), schedule.posterior_variance[[1, 20, 50]]
@@ -354,6 +376,7 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.linear()(1001), r"t must be a whole time in 0..1000, got 1001"),
         (lambda: schedules.linear()(-1), "got -1"),
         (lambda: schedules.linear()(0.5), "got 0.5"),
+        (lambda: schedules.linear().log_snr_gap(0.5, 6), "s must be a whole time in 0..1000"),
         (lambda: schedules.linear()(np.array([0, 1001])), r"t must be in 0..1000, got 0..1001"),
         (lambda: schedules.linear()(np.array([[1]])), r"t must have shape \(batch,\)"),
         (lambda: schedules.linear().posterior_step(0), r"t must be in 1..1000"),
