@@ -7,7 +7,7 @@ not from the closed form that code under test has (Ho et al. 2020, eqs. 6 and 7)
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ class Exact:
 
     alpha_bar: tuple[Decimal, ...]
     from_betas: bool = False
+    _known: dict[tuple[str, int], Decimal] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def T(self) -> int:
@@ -37,11 +38,16 @@ class Exact:
     def table(self, name: str, times: Iterable[int]) -> list[Decimal]:
         """The entries of a table of `NAMES` at these times, 1..T (or 0, where it has one)."""
         with localcontext(DIGITS):
-            return [_FORMULAS[name](self, t) for t in times]
+            return [self._entry(name, t) for t in times]
 
     def host(self, name: str, times: Iterable[int]) -> Host:
         """The same, each rounded to float64."""
         return np.array([float(value) for value in self.table(name, times)])
+
+    def _entry(self, name: str, t: int) -> Decimal:
+        if (name, t) not in self._known:
+            self._known[name, t] = _FORMULAS[name](self, t)
+        return self._known[name, t]
 
     def rest(self, t: int) -> Decimal:
         """1 - alpha_bar_t."""

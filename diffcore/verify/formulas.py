@@ -13,6 +13,18 @@ FEW = 2
 """How many wrong entries are told one by one rather than as a wrong formula."""
 
 
+def cause(
+    found: Host, wrong: Sequence[bool], name: str, times: Sequence[int], drifts: Drift
+) -> str:
+    """Why these entries of the table of that name are wrong where `wrong`; empty if not known."""
+    return (
+        only_at([t for t, bad in zip(times, wrong, strict=True) if bad], times)
+        or off_by_one(found, name, times, drifts)
+        or reversed_in_time(found, name, times, drifts)
+        or named(found, name, times, drifts.exact)
+    )
+
+
 def off_by_one(found: Host, name: str, times: Sequence[int], drifts: Drift) -> str:
     """Whether the entries are right for the times one later or one earlier.
 

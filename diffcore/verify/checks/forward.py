@@ -19,7 +19,7 @@ from ..outcome import Outcome
 from ..probing import Function, functions, spread, weights
 from ..rounding import SAFETY
 from ..subject import Subject
-from ..table_rounding import Drift, drift
+from ..table_rounding import drift
 
 
 def sample(subject: Subject) -> Iterator[Outcome]:
@@ -94,7 +94,7 @@ def compare(
         bounds = drifts.bound(name, at) + 4.0 * subject.epsilon * np.abs(wanted)
         wrong = ~(np.abs(found - wanted) <= bounds)
         if wrong.any():
-            cause = _cause(found, name, at, drifts, wrong.tolist())
+            cause = formulas.cause(found, wrong.tolist(), name, at, drifts)
     elif schedule is not None:
         levels = [schedule(t) for t in times]
         alpha, sigma = (np.array([level[k] for level in levels]) for k in (0, 1))
@@ -116,16 +116,6 @@ def compare(
             at=t,
             axis=called,
         )
-
-
-def _cause(found: Host, name: str, times: list[int], drifts: Drift, wrong: list[bool]) -> str:
-    bad = [t for t, is_wrong in zip(times, wrong, strict=True) if is_wrong]
-    return (
-        formulas.only_at(bad, times)
-        or formulas.off_by_one(found, name, times, drifts)
-        or formulas.reversed_in_time(found, name, times, drifts)
-        or formulas.named(found, name, times, drifts.exact)
-    )
 
 
 def _nothing(subject: Subject, times: Sequence[float], constant: Host) -> Iterator[Outcome]:

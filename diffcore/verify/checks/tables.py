@@ -6,24 +6,16 @@ and what is derived from it. A table is held to what a running product in its ow
 """
 
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 
 import numpy as np
-import numpy.typing as npt
 
-from ..._arrays import Host
 from ...schedules import DiscreteSchedule
-from .. import digits
-from ..digits import FROM_0, Exact
-from ..formulas import named, off_by_one, only_at, reversed_in_time
+from .. import digits, formulas
+from ..digits import Exact
 from ..outcome import Outcome
 from ..subject import Subject, Table
-from ..table_rounding import SINGLE, Drift, drift
-
-Mask = npt.NDArray[np.bool_]
-
-SHOWN = 48
-"""How many times of a table, at most, a report plots."""
+from ..table_rounding import drift
+from .entries import beside, shown, times_of
 
 POSTERIOR = (
     "posterior_variance",
@@ -41,7 +33,7 @@ def levels(subject: Subject) -> Iterator[Outcome]:
             continue
         table = subject.tables[name]
         lowest = 0.0 if name == "alpha_bar" else np.nextafter(0.0, 1.0)
-        for t, value in zip(_times(table), table.values.tolist(), strict=True):
+        for t, value in zip(times_of(table), table.values.tolist(), strict=True):
             inside = value == 0.0 if name == "beta" and t == 0 else lowest <= value <= 1.0
             yield Outcome(
                 error=float(not inside),
@@ -50,7 +42,7 @@ def levels(subject: Subject) -> Iterator[Outcome]:
                 cause=f"{name} is out of its range",
             )
         if name == "alpha_bar":
-            for t, gap in zip(_times(table)[1:], np.diff(table.values).tolist(), strict=True):
+            for t, gap in zip(times_of(table)[1:], np.diff(table.values).tolist(), strict=True):
                 yield Outcome(
                     error=float(not gap < 0.0),
                     bound=0.0,
@@ -83,7 +75,7 @@ def terminal(subject: Subject) -> Iterator[Outcome]:
     yield Outcome(
         error=abs(last) if subject.zero_terminal_snr else 0.0,
         bound=0.0,
-        where=f"alpha_bar at t = {_times(table)[-1]}: {last:.6g} for 0",
+        where=f"alpha_bar at t = {times_of(table)[-1]}: {last:.6g} for 0",
         cause="the last time holds some of the data, for all that zero terminal SNR is claimed",
         note=f"SNR at the last time is {last / rest:.3g}" if rest else "",
     )
@@ -107,7 +99,7 @@ def sigma2(subject: Subject) -> Iterator[Outcome]:
         return
     drifts = drift(exact, table.epsilon, _epsilon(subject.tables.get("beta")))
     kinds = {"beta": "beta", "posterior_variance": "the posterior variance"}
-    tried = {name: list(_beside(name, table, drifts, "sigma2")) for name in kinds}
+    tried = {name: list(beside(name, table, drifts, "sigma2")) for name in kinds}
     for name, words in kinds.items():
         if all(outcome.holds for outcome in tried[name]):
             yield from tried[name]
@@ -131,7 +123,7 @@ def base(subject: Subject) -> Exact | None:
 
 
 def _products(beta: Table | None, alpha_bar: Table, exact: Exact) -> Iterator[Outcome]:
-    yield from _beside("alpha_bar", alpha_bar, drift(exact, alpha_bar.epsilon, _epsilon(beta)))
+    yield from beside("alpha_bar", alpha_bar, drift(exact, alpha_bar.epsilon, _epsilon(beta)))
 
 
 def _all(subject: Subject, names: Sequence[str]) -> Iterator[Outcome]:
@@ -141,43 +133,7 @@ def _all(subject: Subject, names: Sequence[str]) -> Iterator[Outcome]:
         if exact is not None:
             table = subject.tables[name]
             own = _epsilon(subject.tables.get("beta" if exact.from_betas else "alpha_bar"))
-            yield from _beside(name, table, drift(exact, table.epsilon, own))
-
-
-def _beside(name: str, table: Table, drifts: Drift, called: str = "") -> Iterator[Outcome]:
-    """The outcome at some times of a table, the worst and the first failure among them."""
-    exact, first = drifts.exact, 0 if name in FROM_0 else 1
-    held = dict(zip(_times(table), table.values.tolist(), strict=True))
-    times = [t for t in held if first <= t <= exact.T]
-    if not times:
-        return
-    found, wanted = [held[t] for t in times], exact.table(name, times)
-    errors = np.array([digits.error(a, b) for a, b in zip(found, wanted, strict=True)])
-    bounds = drifts.bound(name, times)
-    if name == "posterior_log_variance_clipped" and times[0] == 1:
-        # Any floor is right at t = 1, where nothing is drawn, if it does not add noise.
-        errors[0] = 0.0 if np.isfinite(found[0]) and found[0] <= wanted[0] else errors[0]
-    wrong = ~(errors <= bounds)
-    cause = ""
-    if wrong.any():
-        cause = (
-            _spoilt(errors, wrong, times, name, drifts)
-            or only_at([times[i] for i in np.flatnonzero(wrong)], times)
-            or off_by_one(np.array(found), name, times, drifts)
-            or reversed_in_time(np.array(found), name, times, drifts)
-            or named(np.array(found), name, times, exact)
-        )
-    note = _note(called or name, np.array(found), wanted, times, table.epsilon)
-    for i in _shown(errors, bounds, wrong):
-        yield Outcome(
-            error=float(errors[i]),
-            bound=float(bounds[i]),
-            where=f"{called or name} at t = {times[i]}: {found[i]:.9g} for {wanted[i]:.9g}",
-            cause=cause,
-            note=note,
-            at=times[i],
-            axis=called or name,
-        )
+            yield from beside(name, table, drift(exact, table.epsilon, own))
 
 
 def _against_schedule(
@@ -186,16 +142,15 @@ def _against_schedule(
     """The betas beside those of the schedule, whichever of the two made the other."""
     epsilon = max(beta.epsilon, _epsilon(alpha_bar))
     exact = digits.of_schedule(schedule)
-    times = [t for t in _times(beta) if 1 <= t <= schedule.T]
+    times = [t for t in times_of(beta) if 1 <= t <= schedule.T]
     found = beta.values[[t - beta.first for t in times]]
     wanted = exact.host("beta", times)
     errors, bounds = np.abs(found - wanted), 8.0 * epsilon * np.ones(len(times))
     wrong = ~(errors <= bounds)
     cause = ""
     if wrong.any():
-        drifts = drift(exact, epsilon)
-        cause = off_by_one(found, "beta", times, drifts) or named(found, "beta", times, exact)
-    for i in _shown(errors, bounds, wrong):
+        cause = formulas.cause(found, wrong.tolist(), "beta", times, drift(exact, epsilon))
+    for i in shown(errors, bounds, wrong):
         yield Outcome(
             error=float(errors[i]),
             bound=float(bounds[i]),
@@ -204,50 +159,6 @@ def _against_schedule(
             at=times[i],
             axis="beta",
         )
-
-
-def _spoilt(errors: Host, wrong: Mask, times: list[int], name: str, drifts: Drift) -> str:
-    """Whether the errors are float32's in a table that holds more digits, and of which entries."""
-    reached = drift(drifts.exact, SINGLE).bound(name, times)
-    if drifts.epsilon >= SINGLE or not np.all(errors <= reached):
-        return ""
-    spoilt = [t for t, bad in zip(times, wrong, strict=True) if bad]
-    return (
-        "it has float32's digits in a wider table, as of a running product in float32: "
-        f"{len(spoilt)} of {len(times)} entries, t = {spoilt[0]}..{spoilt[-1]}"
-    )
-
-
-def _note(name: str, found: Host, wanted: list[Decimal], times: list[int], epsilon: float) -> str:
-    """How many entries of a float32 table are not the nearest number, and how far off.
-
-    Of a derived table only where it loses more than a digit, which is to cancellation.
-    """
-    if epsilon != SINGLE:
-        return ""
-    exact = np.array([float(value) for value in wanted])
-    there = np.isfinite(found) & np.isfinite(exact) & (exact != 0.0)
-    off = there & (found != exact.astype(np.float32).astype(np.float64))
-    share = np.abs(found - exact)[off] / (0.5 * epsilon * np.abs(exact[off]))
-    if not off.any() or np.max(share) < (2.0 if name == "alpha_bar" else 10.0):
-        return ""
-    worst = np.flatnonzero(off)[int(np.argmax(share))]
-    return (
-        f"{name}: {int(np.sum(off))} of {len(times)} float32 entries are not the nearest number; "
-        f"{np.log10(np.max(share)):.1f} digits lost at t = {times[worst]}"
-    )
-
-
-def _shown(errors: Host, bounds: Host, wrong: Mask) -> list[int]:
-    with np.errstate(all="ignore"):
-        worst = int(np.nanargmax(np.append(np.where(bounds > 0.0, errors / bounds, 0.0), 0.0)))
-    spread = np.unique(np.linspace(0, len(errors) - 1, SHOWN).astype(int)).tolist()
-    first = np.flatnonzero(wrong)[:1].tolist()
-    return sorted({*spread, *first, min(worst, len(errors) - 1)})
-
-
-def _times(table: Table) -> list[int]:
-    return list(range(table.first, table.first + len(table.values)))
 
 
 def _epsilon(table: Table | None) -> float:
