@@ -11,7 +11,9 @@ from typing import Any
 from .. import predictions, schedules, times
 from ..denoisers import Clip, DynamicThreshold, Threshold
 from ..predictions import Prediction
+from ..samplers import PLANNERS
 from ..schedules import ContinuousSchedule, DiscreteSchedule
+from .predictions import NAMES
 
 GRIDS = {name: getattr(times, name) for name in times.__all__ if name != "Times"}
 THRESHOLDS = {kind.__name__: kind for kind in (Clip, DynamicThreshold)}
@@ -63,15 +65,36 @@ def name_of(value: Any, known: Mapping[str, Any]) -> str | None:
     return next((name for name, function in known.items() if function == value), None)
 
 
-def threshold_config(value: Threshold | None) -> dict[str, Any] | None:
-    """The fields of a threshold of `denoisers`; None for anything else."""
-    if isinstance(value, Clip | DynamicThreshold):
-        return {"kind": type(value).__name__, **asdict(value)}
-    return None
+def saved(
+    *,
+    schedule: DiscreteSchedule | ContinuousSchedule,
+    predicts: Prediction,
+    planner: Any,
+    grid: Any,
+    threshold: Threshold | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """(what JSON holds of these, the names of those that it has no word for).
 
-
-def betas_config(schedule: DiscreteSchedule | ContinuousSchedule) -> dict[str, Any]:
-    """By these any scheduler of diffusers has the same alpha_bar, where there is one."""
-    if not isinstance(schedule, DiscreteSchedule):
-        return {"num_train_timesteps": STEPS}
-    return {"num_train_timesteps": schedule.T, "trained_betas": schedule.beta[1:].tolist()}
+    prediction_type, num_train_timesteps and trained_betas are for the schedulers of diffusers,
+    whose `from_config` makes one of the same schedule of them.
+    """
+    of_threshold = None
+    if isinstance(threshold, Clip | DynamicThreshold):
+        of_threshold = {"kind": type(threshold).__name__, **asdict(threshold)}
+    held: dict[str, Any] = {
+        "planner": name_of(planner, PLANNERS),
+        "grid": name_of(grid, GRIDS),
+        "threshold": of_threshold,
+    }
+    given = {"planner": planner, "grid": grid, "threshold": threshold}
+    unnamed = [name for name, value in given.items() if value is not None and held[name] is None]
+    held |= {
+        "schedule": dict(schedule.config),
+        "predicts": dict(predicts.config),
+        "prediction_type": name_of(predicts, NAMES),
+        "num_train_timesteps": STEPS,
+    }
+    if isinstance(schedule, DiscreteSchedule):
+        betas = schedule.beta[1:].tolist()
+        held |= {"num_train_timesteps": schedule.T, "trained_betas": betas}
+    return held, unnamed

@@ -14,18 +14,8 @@ from ..denoisers import denoiser
 from ..plan import Plan
 from ..samplers import PLANNERS
 from ..schedules import DiscreteSchedule
-from .arguments import (
-    GRIDS,
-    as_function,
-    as_prediction,
-    as_schedule,
-    as_threshold,
-    betas_config,
-    name_of,
-    threshold_config,
-)
+from .arguments import GRIDS, as_function, as_prediction, as_schedule, as_threshold, saved
 from .plan_run import PlanRun, calls, starts
-from .predictions import NAMES
 from .told import told
 
 diffusers = optional("diffusers", "diffusers")
@@ -80,7 +70,21 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc, valid-ty
             learned_variance=learned_variance,
         )
         plan = Plan.from_json(plan) if isinstance(plan, str) else plan
-        self._describe(plan, timestep, time_scale, learned_variance)
+        described, self._unnamed = saved(
+            schedule=self.schedule,
+            predicts=self.predicts,
+            planner=self._planner,
+            grid=self._grid,
+            threshold=self._threshold,
+        )
+        self.register_to_config(
+            plan=plan.to_json() if isinstance(plan, Plan) else None,
+            parameters=self._parameters or None,
+            timestep=timestep,
+            time_scale=time_scale,
+            learned_variance=learned_variance,
+            **described,
+        )
         self.timesteps: Any = None
         self.num_inference_steps: int | None = None
         if isinstance(self.schedule, DiscreteSchedule):
@@ -215,29 +219,6 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc, valid-ty
                 "times, or a threshold of denoisers"
             )
         super().save_config(save_directory, push_to_hub=push_to_hub, **kwargs)
-
-    def _describe(self, plan: Plan | None, timestep: Any, scale: Any, learned: bool) -> None:
-        named: dict[str, Any] = {
-            "planner": name_of(self._planner, PLANNERS),
-            "grid": name_of(self._grid, GRIDS),
-            "threshold": threshold_config(self._threshold),
-        }
-        self._unnamed = [
-            name for name, config in named.items() if config is None and vars(self)[f"_{name}"]
-        ]
-        # By its last lines another scheduler's from_config makes one of the same schedule.
-        self.register_to_config(
-            plan=plan.to_json() if isinstance(plan, Plan) else None,
-            schedule=dict(self.schedule.config),
-            predicts=dict(self.predicts.config),
-            parameters=self._parameters or None,
-            timestep=timestep,
-            time_scale=scale,
-            learned_variance=learned,
-            **named,
-            prediction_type=name_of(self.predicts, NAMES),
-            **betas_config(self.schedule),
-        )
 
     def _take(self, plan: Plan) -> None:
         """Begin `plan` anew."""

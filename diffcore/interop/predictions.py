@@ -30,13 +30,13 @@ def prediction(source: Any) -> Prediction:
     kind = family(config)
     if kind == "ve":
         return SCORE
-    default = {"flow": "flow_prediction", "edm": "epsilon", "discrete": "epsilon"}[kind]
-    given = config.get("prediction_type", default)
     if kind == "edm":
-        # The other signs and scales that there are of EDM's output have no name here.
-        if given != "epsilon":
+        # The other signs and scales that there are of EDM's output have no name here, nor have a
+        # consistency model's, which say no prediction type.
+        if needed(config, "prediction_type") != "epsilon":
             raise unsupported(config, "prediction_type", "epsilon beside sigma_data")
-        return Edm(float(needed(config, "sigma_data")))
+        return Edm(float(config["sigma_data"]))
+    given = config.get("prediction_type", "flow_prediction" if kind == "flow" else "epsilon")
     if given not in NAMES:
         raise unsupported(config, "prediction_type", ", ".join(NAMES))
     if (kind == "flow") != (given == "flow_prediction"):

@@ -13,7 +13,8 @@
 | downsample_padding, resnet_time_scale_shift | downsample_padding, scale_shift |
 | dropout, num_class_embeds | dropout, classes |
 
-Everything else must have the value in `FIXED`; a key left out has diffusers' default.
+Everything else must have the value in `unet_2d_options.FIXED`; a key left out has diffusers'
+default.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,51 +22,7 @@ from typing import Any
 
 from ..unet import UNetConfig
 from .families import unsupported
-
-DEFAULTS: Mapping[str, Any] = {
-    "sample_size": None,
-    "in_channels": 3,
-    "out_channels": 3,
-    "freq_shift": 0,
-    "flip_sin_to_cos": True,
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (224, 448, 672, 896),
-    "layers_per_block": 2,
-    "downsample_padding": 1,
-    "downsample_type": "conv",
-    "upsample_type": "conv",
-    "dropout": 0.0,
-    "attention_head_dim": 8,
-    "norm_num_groups": 32,
-    "attn_norm_num_groups": None,
-    "norm_eps": 1e-5,
-    "resnet_time_scale_shift": "default",
-    "add_attention": True,
-    "num_class_embeds": None,
-}
-FIXED: Mapping[str, tuple[Any, ...]] = {
-    "act_fn": ("silu", "swish"),
-    "center_input_sample": (False,),
-    "time_embedding_type": ("positional",),
-    "mid_block_type": ("UNetMidBlock2D",),
-    "mid_block_scale_factor": (1,),
-    "class_embed_type": (None,),
-    "num_train_timesteps": (None,),
-}
-"""What has one value in `UNetConfig`'s networks, by any of its names."""
-
-KINDS = {
-    "DownBlock2D": ("convolution", False),
-    "UpBlock2D": ("convolution", False),
-    "ResnetDownsampleBlock2D": ("residual", False),
-    "ResnetUpsampleBlock2D": ("residual", False),
-    "AttnDownBlock2D": (None, True),
-    "AttnUpBlock2D": (None, True),
-}
-"""(resampling, attention) of a level by its block's type; None: what `downsample_type` says."""
-
-RESAMPLE = {"conv": "convolution", "resnet": "residual"}
+from .unet_2d_options import DEFAULTS, FIXED, KINDS, RESAMPLE, WIDTH
 
 
 def unet_config(
@@ -86,7 +43,9 @@ def unet_config(
     for key, values in FIXED.items():
         if key in source and source[key] not in values:
             raise unsupported(source, key, ", ".join(map(repr, values)))
-    if unknown := [k for k in source if k[0] != "_" and k not in {*DEFAULTS, *FIXED, WIDTH}]:
+    if unknown := [
+        k for k in source if not k.startswith("_") and k not in {*DEFAULTS, *FIXED, WIDTH}
+    ]:
         raise unsupported(source, unknown[0])
     config = {**DEFAULTS, **source}
     widths = tuple(config["block_out_channels"])
@@ -180,9 +139,6 @@ def unet_2d_config(config: UNetConfig) -> dict[str, Any]:
         "up_block_types": blocks("Up")[::-1],
         "upsample_type": kind,
     }
-
-
-WIDTH = "time_embedding_dim"
 
 
 def _side(config: Mapping[str, Any], given: int | None) -> int:

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from diffusers_objects import scatter
 
 from diffcore import interop
 from diffcore.unet import UNetConfig, parameters
-from published import scatter
 
 torch = pytest.importorskip("torch")
 from openai_network import OpenAIUNet  # noqa: E402

@@ -1,14 +1,18 @@
 """Whole folders, and the schedules and grids of schedulers, there and back."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from diffusers_objects import diffusers, scheduler, unet_2d
 
 from diffcore import checkpoint, denoisers, interop, noise, plan, predictions, samplers, schedules
 from diffcore.unet import UNetConfig, parameters
-from published import diffusers, scheduler, unet_2d
 
 torch = pytest.importorskip("torch")
 
+SMALL = UNetConfig(width=8, multipliers=(1, 2), image_size=8, attention=(4,), groups=4, blocks=1)
 DDPM = {"beta_schedule": "scaled_linear", "prediction_type": "v_prediction"}
 
 
@@ -21,8 +25,7 @@ def a_pipeline(name="DDPMScheduler", **options):
 
 
 def a_checkpoint(**changes):
-    unet = UNetConfig(width=8, multipliers=(1, 2), image_size=8, attention=(4,), groups=4, blocks=1)
-    unet = changes.pop("unet", unet)
+    unet = changes.pop("unet", SMALL)
     rng = np.random.default_rng(0)
     weights = {
         name: (0.1 * rng.standard_normal(p.shape) + (p.init == "ones")).astype(np.float32)
@@ -150,8 +153,8 @@ def test_the_average_is_written_unless_the_weights_are_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"unet": UNetConfig(classes=10)}, "classes must be 0"),
-        ({"unet": UNetConfig(condition_channels=3)}, "condition_channels must be 0"),
+        ({"unet": replace(SMALL, classes=10)}, "classes must be 0"),
+        ({"unet": replace(SMALL, condition_channels=3)}, "condition_channels must be 0"),
         (
             {"schedule": schedules.edm(), "predicts": predictions.Edm()},
             "schedule must be discrete or flow: DDPMPipeline does not scale",

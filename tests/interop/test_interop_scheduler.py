@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from diffusers_objects import SMALL, diffusers, scheduler, unet_2d
 
 from diffcore import (
     denoisers,
@@ -20,7 +21,6 @@ from diffcore import (
     times,
 )
 from diffcore.interop.plan_run import PlanRun, starts
-from published import SMALL, diffusers, scheduler, unet_2d
 
 torch = pytest.importorskip("torch")
 

@@ -6,10 +6,10 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from diffusers_objects import scheduler
 
 from diffcore import interop, predictions, process, schedules
 from diffcore.interop.schedules import RULES
-from published import scheduler
 
 EPS32 = float(np.finfo(np.float32).eps)
 
@@ -189,7 +189,7 @@ def test_what_the_network_predicts(config, wanted):
 
 
 LINEAR = {"beta_schedule": "linear", "num_train_timesteps": 10, "beta_start": 0.1, "beta_end": 0.2}
-EDM = {"sigma_min": 0.1, "sigma_max": 1.0, "sigma_data": 0.5}
+EDM = {"sigma_max": 1.0, "sigma_data": 0.5, "prediction_type": "epsilon"}
 
 
 @pytest.mark.parametrize(
@@ -219,6 +219,13 @@ def test_the_cosine_solvers_noise_level_is_not_edms():
     assert interop.prediction(EDM) == predictions.Edm(0.5)
     with pytest.raises(ValueError, match="_class_name = 'CosineDPM"):
         interop.prediction(config)
+
+
+def test_a_consistency_models_output_is_not_edms():
+    theirs = scheduler("CMStochasticIterativeScheduler", {})
+    assert interop.schedule(theirs) == schedules.edm(80.0)
+    with pytest.raises(ValueError, match="must have the key 'prediction_type'"):
+        interop.prediction(theirs)
 
 
 def test_other_sources_are_refused(tmp_path):
