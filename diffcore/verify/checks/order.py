@@ -55,7 +55,7 @@ class _Series:
     @cached_property
     def noisy(self) -> bool:
         """Whether its steps add noise."""
-        return self.readings[-1].noises.shape[1] > 0
+        return bool(self.readings[-1].noises.shape[1] > 0)
 
     @cached_property
     def errors(self) -> Host:
@@ -69,9 +69,10 @@ class _Series:
         return float(np.max(closed_bound(self.samplers[-1], of, 2, VARIANCE)))
 
     @cached_property
-    def fitted(self) -> Host:
+    def fitted(self) -> list[int]:
         """The numbers of the finest grids whose error is above the floor."""
-        return np.flatnonzero(self.errors > self.floor)[-FITTED:]
+        above = np.flatnonzero(self.errors > self.floor)
+        return [int(k) for k in above[-FITTED:]]
 
     def order(self, errors: Host) -> float:
         """The order fitted over the finest grids."""
@@ -142,7 +143,7 @@ def _verdict(series: _Series) -> Outcome:
             way = (max(series.order(series.ends(o)), series.on_the_way(o)) for o in known)
             wanted = min(float(declared), *way)
             shown += f"; between levels in the middle {best:.2f} for {wanted:.2f}"
-    first, last = series.fitted[[0, -1]]
+    first, last = series.fitted[0], series.fitted[-1]
     return Outcome(
         error=max(0.0, wanted - best),
         bound=TOLERANCE,
@@ -167,7 +168,9 @@ def _cause(found: float) -> str:
 
 def _series(subject: Subject) -> _Series | None:
     """None where fewer than three grids can be had."""
-    counts, made, readings = [], [], []
+    counts: list[int] = []
+    made: list[Sampler] = []
+    readings: list[Reading] = []
     for n in COUNTS if subject.with_steps is not None else ():
         if made and n > _most(made[0]):
             break
