@@ -74,7 +74,7 @@ def subject(
 
 def _sampler(way: Way, library: Library, claim: Claim | None, order: int | None) -> Sampler:
     try:
-        levels = way.setup.track()
+        levels = way.setup.track
         claimed = claim if claim is not None else claims.of(way.setup)
     except Exception as error:
         return _broken(way, error, library)

@@ -61,7 +61,7 @@ def _state(recipe: Recipe, steps: Sequence[int]) -> Found:
 def _second(setup: Setup) -> int:
     """The call that begins step 2."""
     try:
-        found = setup.track()
+        found = setup.track
         # Where a level is called twice, the first call belongs to the step before.
         return len(found.used) - 1 - found.used[::-1].index(found.grid[2])
     except (ValueError, IndexError):

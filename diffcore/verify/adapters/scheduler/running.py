@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,9 @@ class Setup:
             scheduler.set_begin_index(self.begin)
         return scheduler
 
+    @cached_property
     def track(self) -> Track:
-        """Its levels from the first call on."""
+        """The levels of a fresh one, from the first call on."""
         whole = track(self.made())
         k = self.begin
         start = whole.used[k]
@@ -55,14 +57,14 @@ class Setup:
         """What runs it, with the levels of a fresh one."""
 
         def launch(answer: Answer, x: Any, seed: int) -> Run:
-            scheduler, levels = self.made(), self.track()
+            scheduler = self.made()
             library.seed(seed)
             for n in self.before:
                 scheduler.set_timesteps(n)
                 _steps(scheduler, track(scheduler), 0, _nothing, x, self.arguments, library)
             if self.before:
                 scheduler.set_timesteps(self.steps)
-            return _steps(scheduler, levels, self.begin, answer, x, self.arguments, library)
+            return _steps(scheduler, self.track, self.begin, answer, x, self.arguments, library)
 
         return launch
 

@@ -7,6 +7,7 @@ import copy
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 REACHED = ("model_output", "timestep", "sample", "prev_timestep")
@@ -69,11 +70,13 @@ class Recipe:
         """The same without clipping and thresholding."""
         return self.but(**{k: v for k, v in LINEAR.items() if k in self.takes})
 
+    @cached_property
+    def _first(self) -> Any:
+        return self.kind(**self.options) if self.instance is None else self.instance
+
     def make(self) -> Any:
-        """A fresh scheduler."""
-        if self.instance is not None:
-            return copy.deepcopy(self.instance)
-        return self.kind(**self.options)
+        """A fresh scheduler: a copy of one that nothing was done to, for some are slow to make."""
+        return copy.deepcopy(self._first)
 
 
 def recipe(target: Any, kwargs: Mapping[str, Any] | None) -> Recipe:
