@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import exact
@@ -316,6 +317,46 @@ def test_a_time_is_met_in_every_library(xp):
     np.testing.assert_array_equal(as_numpy(sigma), schedule.sigma[[1, 500, 1000]].astype("f4"))
     assert type(schedule(500).alpha) is float
     assert as_numpy(schedule(t).alpha).shape == (3,)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_two_parts_make_the_log_snr(dtype):
+    """Whole numbers have it in one; tables of any precision in two, of at least float32."""
+    schedule = schedules.linear(T=50)
+    assert schedule.numbers.log_snr == tuple(schedule.log_snr.tolist())
+    assert schedule.numbers.log_snr_rest == (0.0,) * 51
+    tables = schedule.tables(np.zeros(1, dtype=dtype))
+    wide = np.float64 if dtype == "float64" else np.float32
+    assert tables.log_snr.dtype == tables.log_snr_rest.dtype == wide
+    both = tables.log_snr.astype(np.float64) + tables.log_snr_rest
+    np.testing.assert_allclose(both[1:], schedule.log_snr[1:], rtol=0, atol=1e-14)
+    assert both[0] == math.inf
+
+
+def test_schedules_are_told_apart():
+    schedule, other = schedules.linear(T=10), schedules.linear(T=11)
+    assert schedule != other
+    assert schedule != schedule.config
+    assert hash(schedule) != hash(other)
+    turned = dict(reversed(schedule.config.items()))
+    twin = dataclasses.replace(schedule, config=turned)
+    assert twin == schedule
+    assert hash(twin) == hash(schedule)
+    assert repr(schedule) == "DiscreteSchedule(linear, T=10)"
+
+
+def test_a_networks_times_come_in_the_datas_dtype():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    t = np.array([0, 2, 3])
+    for schedule in (spaced, schedules.interpolate(spaced)):
+        times = t if schedule is spaced else t.astype(np.float64)
+        assert type(schedule.origin_at(2)) is float
+        for like, dtype in ((None, "float64"), (np.zeros(1, dtype="float32"), "float32")):
+            got = schedule.origin_at(times, like)
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got, [0.0, 300.0, 1000.0])
+            assert schedule(times, like).alpha.dtype == dtype
+            assert schedule.log_snr_at(times, like).dtype == dtype
 
 
 def test_tables_answer_like_the_schedule(xp):
