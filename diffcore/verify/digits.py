@@ -70,17 +70,12 @@ class Exact:
 
 def of_betas(betas: Host) -> Exact:
     """The running product of 1 - beta, of the betas of times 1..T taken as they stand."""
-    product, products = ONE, [ONE]
-    with localcontext(DIGITS):
-        for beta in betas.tolist():
-            product *= ONE - Decimal(beta)
-            products.append(product)
-    return Exact(tuple(products), from_betas=True)
+    return _of_betas(tuple(betas.tolist()))
 
 
 def of_alpha_bar(alpha_bar: Host) -> Exact:
     """alpha_bar of the times 1..T taken as it stands."""
-    return Exact((ONE, *map(Decimal, alpha_bar.tolist())))
+    return _of_alpha_bar(tuple(alpha_bar.tolist()))
 
 
 @lru_cache(maxsize=4)
@@ -88,6 +83,21 @@ def of_schedule(schedule: DiscreteSchedule) -> Exact:
     """What a schedule of this package says."""
     with localcontext(DIGITS):
         return Exact(tuple(Decimal(x).exp() for x in schedule.log_alpha_bar.tolist()))
+
+
+@lru_cache(maxsize=4)
+def _of_betas(betas: tuple[float, ...]) -> Exact:
+    product, products = ONE, [ONE]
+    with localcontext(DIGITS):
+        for beta in betas:
+            product *= ONE - Decimal(beta)
+            products.append(product)
+    return Exact(tuple(products), from_betas=True)
+
+
+@lru_cache(maxsize=4)
+def _of_alpha_bar(alpha_bar: tuple[float, ...]) -> Exact:
+    return Exact((ONE, *map(Decimal, alpha_bar)))
 
 
 def error(found: float, wanted: Decimal) -> float:

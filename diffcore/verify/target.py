@@ -14,6 +14,7 @@ from .._arrays import is_array, library
 from ..predictions import EPS, Prediction, from_config
 from ..schedules import Schedule
 from . import libraries
+from .digits import NAMES
 
 FUNCTIONS = ("q_sample", "q_mean_variance", "q_posterior", "q_transition", "step", "loss", "guide")
 """The fields of a `Target` that are functions of arrays."""
@@ -84,6 +85,12 @@ class Target:
             not self.tables
         ):
             raise ValueError(f"give at least one of {', '.join(_CONTENT)}, or tables")
+        unknown = set(self.tables) - {*NAMES, "sigma2"}
+        if unknown:
+            raise ValueError(
+                f"tables has no {', '.join(sorted(unknown))}; its names are "
+                f"{', '.join(NAMES)} and sigma2"
+            )
         if isinstance(self.predicts, str):
             object.__setattr__(self, "predicts", from_config(self.predicts))
         if self.library is None:

@@ -81,7 +81,7 @@ class Calls:
             told = [self.number(t[k]) for t in times]
             row = call(function, partial(_sample, k), told[0] if len(told) == 1 else told)
             rows.append(row if isinstance(row, tuple | list) else (row,))
-        return tuple(_joined(parts, x) for parts in zip(*rows, strict=True))
+        return tuple(_joined(parts, x, name != "loss") for parts in zip(*rows, strict=True))
 
 
 def takes_number(function: Any, target: Target) -> bool:
@@ -98,10 +98,12 @@ def _sample(k: int, x: Any) -> Any:
     return x[k : k + 1, ...]
 
 
-def _joined(parts: Sequence[Any], like: Any) -> Any:
-    """The rows' results as one array; numbers become one for each sample."""
+def _joined(parts: Sequence[Any], like: Any, beside: bool) -> Any:
+    """The samples' results as one array; numbers as one a sample, `beside` the data or in a row."""
+    column = (len(parts), *(1,) * (like.ndim - 1)) if beside else (len(parts),)
     if not all(is_array(part) for part in parts):
-        return np.array([float(part) for part in parts])
+        return np.reshape(np.array([float(part) for part in parts]), column)
     xp = namespace(like)
-    whole = [part if part.ndim else xp.reshape(part, (1,)) for part in parts]
-    return xp.concat(whole, axis=0)
+    if parts[0].ndim == 0:
+        return xp.reshape(xp.stack(parts), column)
+    return xp.concat(parts, axis=0)

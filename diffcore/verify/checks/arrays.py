@@ -34,7 +34,7 @@ def batches(subject: Subject) -> Iterator[Outcome]:
         times = spread(subject)
         held = weights(subject, function)
         for rank in (*subject.ranks, *({1} - set(subject.ranks))):
-            for sides in {SIDES[: rank - 1], (BATCH,) * (rank - 1)}:
+            for sides in dict.fromkeys((SIDES[: rank - 1], (BATCH,) * (rank - 1))):
                 for size in (BATCH, 1):
                     picked = rng.choice(len(times), size, replace=len(times) < size)
                     shape = (size, *sides)

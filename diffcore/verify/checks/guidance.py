@@ -22,7 +22,6 @@ OTHERS: Mapping[str, Callable[[float], tuple[float, float]]] = {
     "it is w (c - u): the model that it starts from is left out": lambda w: (w, -w),
     "it is u + w c: u is not taken off c": lambda w: (w, 1.0),
     "it is w c - u": lambda w: (w, -1.0),
-    "it is w c + u": lambda w: (w, 1.0),
     "it is c + w u": lambda w: (1.0, w),
     "its scale is squared": lambda w: (w * w, 1.0 - w * w),
     "its scale is the root": lambda w: (w**0.5, 1.0 - w**0.5),
