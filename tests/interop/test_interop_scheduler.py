@@ -2,6 +2,8 @@
 
 import copy
 import functools
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -505,3 +507,25 @@ def test_it_has_what_a_scheduler_has():
         warnings.simplefilter("error")
         assert "PlanScheduler" in repr(ours)
     assert SMALL["sample_size"] == 8
+
+
+def test_nothing_is_imported_before_it_is_needed():
+    """And where diffusers is missing, the error says how to get it; files are read without it."""
+    code = """
+import sys
+from diffcore import interop, predictions, samplers, schedules
+assert not {"diffusers", "torch", "safetensors"} & set(sys.modules)
+interop.unet_config({"sample_size": 64})
+interop.schedule({"shift": 1.0})
+assert not {"diffusers", "torch"} & set(sys.modules)
+sys.modules["diffusers"] = None
+schedule = schedules.linear()
+plan = samplers.ddim(schedule, (9, 0))
+try:
+    interop.scheduler(plan, schedule, predicts=predictions.EPS)
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert 'diffusers is needed for this: pip install "diffcore[diffusers]"' in result.stdout
