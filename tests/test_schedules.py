@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import sys
 
 import exact
 import mpmath as mp
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import continuous_schedules, discrete_schedules
 
 from diffcore import process, schedules
+from diffcore.schedules.numbers import Numbers
 
 KINDS = {
     **{name: getattr(schedules, name)() for name in exact.BETAS},
@@ -333,6 +335,55 @@ def test_two_parts_make_the_log_snr(dtype):
     assert both[0] == math.inf
 
 
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "sin", "abs", "floor"])
+def test_numbers_know_what_numpy_knows(name):
+    values = [0.0, 5e-324, 1e-9, 0.5, 1.0, 1.5, 700.0]
+    if name not in ("log", "sqrt"):
+        values += [-0.5, -1.0] + ([-700.0, -1e9] if name != "log1p" else [])
+    if name in ("exp", "log", "log1p", "abs", "sqrt"):
+        values.append(math.inf)
+    if name == "exp":
+        largest = math.log(sys.float_info.max)
+        values += [709.0, largest, math.nextafter(largest, 1e9), 709.9, 1e9, -math.inf]
+    with np.errstate(all="ignore"):
+        wanted = getattr(np, name)(np.array(values))
+    got = [getattr(Numbers, name)(value) for value in values]
+    assert all(isinstance(value, float | int) for value in got)
+    np.testing.assert_allclose(got, wanted, rtol=4 * np.finfo(float).eps)
+
+
+def test_log_snr_of_a_level(xp):
+    assert schedules.Level(1.0, 0.0).log_snr == math.inf
+    assert schedules.Level(0.0, 1.0).log_snr == -math.inf
+    schedule = schedules.cosine_continuous()
+    host = np.array([0.1, 0.5, 0.9])
+    got = schedule(make(xp, host)).log_snr
+    wanted = [2 * mp.log(mp.cot(mp.pi * mp.mpf(t) / 2)) for t in host.tolist()]
+    np.testing.assert_allclose(as_numpy(got), np.array(wanted, float), rtol=1e-13, atol=1e-15)
+    ends = schedules.Level(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(ends.log_snr, [math.inf, -math.inf])
+
+
+def test_a_shifted_schedule_keeps_its_times():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    for factor in (0.5, 3.0):
+        moved = schedules.shift(spaced, factor)
+        np.testing.assert_array_equal(moved.origin, spaced.origin)
+        wanted = spaced.log_snr[1:] - 2 * math.log(factor)
+        np.testing.assert_allclose(moved.log_snr[1:], wanted, rtol=1e-12)
+        assert moved.T == 3
+
+
+def test_times_of_any_sort_respace_alike():
+    schedule = schedules.linear(T=10)
+    ones = [schedules.respace(schedule, times) for times in ([4, 10], [4.0, 10.0], range(4, 11, 6))]
+    for one in ones:
+        assert one == ones[0]
+        assert hash(one) == hash(ones[0])
+    last = schedules.respace(schedule, [10])
+    assert (last.T, last.alpha_bar[1]) == (1, schedule.alpha_bar[10])
+
+
 def test_schedules_are_told_apart():
     schedule, other = schedules.linear(T=10), schedules.linear(T=11)
     assert schedule != other
@@ -426,8 +477,13 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.flow().posterior_step(0.5), "s must be given"),
         (lambda: schedules.respace(schedules.linear(), [5, 5]), "times must increase strictly"),
         (lambda: schedules.respace(schedules.linear(), [5, 1001]), "times must be whole"),
+        (lambda: schedules.respace(schedules.linear(), [0, 5]), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), []), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), [[1, 2]]), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), [1.5, 3]), "times must be whole"),
         (lambda: schedules.respace(schedules.flow(), [0.5]), "variance preserving"),
         (lambda: schedules.shift(schedules.flow(), 0.0), "factor must be positive"),
+        (lambda: schedules.shift(schedules.flow(), math.inf), "factor must be positive"),
         (lambda: schedules.zero_terminal_snr(schedules.linear(T=1)), "at least 2 steps"),
         (lambda: schedules.from_config({"kind": "liner"}), "schedule kind must be one of linear"),
         (lambda: schedules.from_config({"kind": "linear", "t": 3}), "unexpected keyword"),
