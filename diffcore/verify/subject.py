@@ -6,7 +6,7 @@ whose code they run. Arrays that go in and come out are the target's own; the ch
 `make` and read them with `to_host`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from ..plan import Plan
 from ..predictions import EPS, Prediction
 from ..schedules import Schedule
 from .claims import Claim
+from .outcome import Outcome
 
 
 class Table(NamedTuple):
@@ -93,7 +94,8 @@ class Loss:
     predicts: what its network puts out. weight(schedule, t): of the squared error at time t, by
     default 1. variance: of the bound's p(x_s | x_t): "small", "large", or how far its logarithm is
     from small to large. scale: of the bound's terms. own_eps: whether it draws eps itself where it
-    is given None. own_times: whether it draws its times whatever it is given.
+    is given None. own_times: whether it draws its times whatever it is given. each: whether it
+    claims a value for each sample rather than their mean.
     """
 
     of: Callable[..., Any]
@@ -103,6 +105,7 @@ class Loss:
     scale: float = 1.0
     own_eps: bool = False
     own_times: bool = False
+    each: bool = False
 
     def __call__(self, *arguments: Any) -> Any:
         return self.of(*arguments)
@@ -145,6 +148,8 @@ class Subject:
     clipped: tuple[Clipped, ...] = ()
     with_steps: Callable[[int], Sampler] | None = None
     options: tuple[Option, ...] = ()
+    visits: Callable[[], Iterable[Outcome]] | None = None
+    """What its kind can be asked of the levels that it goes through."""
     seed: int = 0
     """Of every random number that a check draws."""
     ranks: tuple[int, ...] = (4, 2, 3, 5)

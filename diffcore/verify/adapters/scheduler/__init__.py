@@ -5,6 +5,7 @@ Recognised by its shape; of any array library. Its timestep i is our time i + 1.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ import numpy as np
 from ...._arrays import Host
 from ...claims import Claim
 from ...libraries import Library
-from ...subject import Answer, Option, Run, Sampler, Subject, Table
+from ...subject import Answer, Clipped, Option, Run, Sampler, Subject, Table
 from . import claims, values
-from .configurations import PARTS, Way, configurations
+from .configurations import PARTS, Way, configurations, refuses
 from .levels import epsilon, numbers, schedule_of
 from .running import Setup
-from .shape import Recipe, matches, recipe, refused, require_reached
+from .shape import Recipe, matches, parameters, recipe, refused, require_reached
 from .trying import attempt
+from .visits import visits
 
 __all__ = ["PARTS", "matches", "subject"]
 
@@ -56,6 +58,7 @@ def subject(
     def with_steps(n: int) -> Sampler:
         return sampler(Way(f"{n} steps", Setup(recipe=plain, steps=n)))
 
+    ways = tuple(configurations(plain, steps, parts))
     return Subject(
         name=whole.kind.__name__,
         kind="step scheduler",
@@ -66,9 +69,11 @@ def subject(
         tables={} if table is None else _tables(made, rounding),
         q_sample=_q_sample(whole, library, table),
         zero_terminal_snr=bool(whole.value("rescale_betas_zero_snr")),
-        samplers=tuple(sampler(way) for way in configurations(plain, steps, parts)),
+        samplers=tuple(map(sampler, ways)),
+        clipped=tuple(_clipped(whole, sampler)),
         with_steps=with_steps,
-        options=tuple(_options(whole, library)),
+        options=tuple(_options(whole, library)) if "options" in parts else (),
+        visits=lambda: visits(ways, library),
     )
 
 
@@ -129,6 +134,25 @@ def _q_sample(
         return library.like(alpha, x_0) * noisy
 
     return q_sample
+
+
+def _clipped(whole: Recipe, sampler: Callable[[Way], Sampler]) -> Iterator[Clipped]:
+    """Each way of clipping x_0 that it has, beside the run without."""
+    plain = sampler(Way("unclipped", Setup(recipe=whole.linear(), steps=4)))
+    takes = parameters(whole.kind.step)  # type: ignore[attr-defined]
+    own = ({}, {"use_clipped_model_output": True}) if "use_clipped_model_output" in takes else ({},)
+    ranges = [{"clip_sample_range": r} for r in (1.0, 2.0)] if "clip_sample_range" in whole.takes else [{}]
+    kinds = [{"clip_sample": True, **r} for r in ranges] if "clip_sample" in whole.takes else []
+    if "thresholding" in whole.takes:
+        most = {"sample_max_value": 2.0} if "sample_max_value" in whole.takes else {}
+        kinds += [{"thresholding": True, **most}]
+    for options in kinds:
+        most = float(options.get("clip_sample_range", 1.0))
+        for arguments in own:
+            words = ", ".join(f"{k}={v}" for k, v in {**options, **arguments}.items())
+            setup = Setup(recipe=whole.linear().but(**options), steps=4, arguments=arguments)
+            if not refuses(setup, tuple(options)):
+                yield Clipped(sampler(Way(words, setup)), plain, partial(np.clip, a_min=-most, a_max=most))
 
 
 def _options(whole: Recipe, library: Library) -> Iterator[Option]:

@@ -7,8 +7,18 @@ from . import values
 from .running import Setup
 from .shape import Recipe, parameters, refused
 
-PARTS = ("steps", "spacing", "state", "prediction", "method", "ends", "arguments", "levels")
-"""The parts of the list, to be asked for by name."""
+PARTS = (
+    "steps",
+    "spacing",
+    "state",
+    "prediction",
+    "method",
+    "ends",
+    "arguments",
+    "levels",
+    "options",
+)
+"""The parts of the list, to be asked for by name; "options" only tries each once."""
 
 
 class Way(NamedTuple):
@@ -21,9 +31,9 @@ class Way(NamedTuple):
 
 def configurations(recipe: Recipe, steps: Sequence[int], parts: Sequence[str]) -> Iterator[Way]:
     """Every way of the parts asked for that the scheduler does not clearly refuse."""
-    for part in parts:
+    for part in (p for p in parts if p in _PARTS):
         for way, words in _PARTS[part](recipe, steps):
-            if not _refuses(way.setup, words):
+            if not refuses(way.setup, words):
                 yield way
 
 
@@ -156,7 +166,7 @@ def _ways(recipe: Recipe, steps: Sequence[int], **options: Any) -> Found:
         yield way, (*options, *options.values())
 
 
-def _refuses(setup: Setup, words: tuple[Any, ...]) -> bool:
+def refuses(setup: Setup, words: tuple[Any, ...]) -> bool:
     """Whether it says that it does not support this, when it is made, set or run."""
     from .trying import attempt
 
