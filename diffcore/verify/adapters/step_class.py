@@ -34,6 +34,9 @@ VARIANTS: tuple[Mapping[str, Any], ...] = (
 _SAID = ("eta", "order", "s_churn", "s_tmin", "s_tmax", "s_noise")
 """Options that a claim by name may depend on."""
 
+STATE = "state"
+"""The group of runs that must be one to the last bit."""
+
 _Drive = Callable[[Made, Network, Any], Any]
 """Take an instance from its first time to its last, around a network."""
 
@@ -76,7 +79,8 @@ def subject(
     ) -> Sampler:
         says = names.varied(claim, variant) if claim is not None else _said(made)
         found = _sampler(made, n, label, says, order, drive or usual)
-        return found if variant or made is not making else replace(found, group=f"{n} steps")
+        plain = n == 5 and made is making and not variant
+        return replace(found, group=STATE) if plain else found
 
     usual = _called if has(making.kind, "__call__") else _stepped
     samplers = [sampler(making, n) for n in steps]
