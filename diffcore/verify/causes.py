@@ -98,6 +98,8 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
 def of_noise(sampler: Sampler, scales: npt.ArrayLike) -> str:
     """The formula of the noise's weights in single steps, one for each step of the grid."""
     pairs = list(pairwise(sampler.grid))
+    if len(np.atleast_1d(scales)) == len(pairs) - 1:
+        pairs = pairs[:-1]  # A step to data draws no noise.
     if len(np.atleast_1d(scales)) != len(pairs):
         return ""
     t = [sampler.schedule(a) for a, _ in pairs]

@@ -52,7 +52,7 @@ class Launch(Protocol):
     def __call__(self, answer: Answer, x: Any, seed: int, /) -> Run: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sampler:
     """One way to run the target's sampler.
 

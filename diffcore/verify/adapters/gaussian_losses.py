@@ -63,7 +63,7 @@ def _trained(kind: Kind) -> Iterator[tuple[str, Loss]]:
     simple = kind.varied(loss_type="MSE", model_var_type="FIXED_SMALL")
     if simple is None:
         simple = kind
-    yield "simple", Loss(of=_training(simple), predicts=kind.predicts, own_eps=True)
+    yield "simple", Loss(of=_training(simple), predicts=kind.predicts, own_eps=True, each=True)
     for name, scale in (("MSE", 1.0), ("RESCALED_MSE", kind.steps.schedule.T / 1000.0)):
         hybrid = kind.varied(loss_type=name, model_var_type="LEARNED_RANGE")
         # The posterior mean's own error is not the bound's where the variance is 0.

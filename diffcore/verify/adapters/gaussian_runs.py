@@ -39,9 +39,10 @@ _CHANGES: tuple[tuple[str, Callable[[Host], Host], dict[str, Any]], ...] = (
 
 
 def samplers(kind: Kind, *, rich: bool) -> Iterator[Sampler]:
-    """Its `p_sample` and `ddim_sample`; with `rich` each eta, upwards, and the whole loops."""
+    """Its `p_sample` and `ddim_sample`; with `rich` each eta, upwards, and loops that are short."""
     ancestral = kind.ancestral()
-    for grid in kind.steps.windows():
+    windows = kind.steps.windows()
+    for grid in windows if rich else windows[-1:]:
         yield _walked(kind, grid, "p_sample", ancestral)
         for eta in ETAS if rich else ETAS[:1]:
             if hasattr(kind.target, "ddim_sample"):
@@ -49,9 +50,10 @@ def samplers(kind: Kind, *, rich: bool) -> Iterator[Sampler]:
         upwards = grid[::-1][grid[-1] == 0 :]
         if rich and hasattr(kind.target, "ddim_reverse_sample"):
             yield _walked(kind, upwards, "ddim_reverse_sample", claim("ddim", eta=0.0))
-    if rich and hasattr(kind.target, "p_sample_loop"):
+    whole = rich and len(windows) == 1
+    if whole and hasattr(kind.target, "p_sample_loop"):
         yield _looped(kind, "p_sample_loop", ancestral)
-    if rich and hasattr(kind.target, "ddim_sample_loop"):
+    if whole and hasattr(kind.target, "ddim_sample_loop"):
         yield _looped(kind, "ddim_sample_loop", claim("ddim", eta=0.0))
 
 

@@ -22,7 +22,7 @@ from .network import Network
 WHOLE = 64
 """The most steps that are run as a whole."""
 
-WINDOW = 12
+WINDOW = 8
 """The steps of a window of a longer process."""
 
 Step = Callable[[Any, Any, Any], Any]

@@ -87,7 +87,7 @@ def vlb(subject: Subject) -> Iterator[Outcome]:
         logs = logs_of(schedule, loss, terms)
         wanted = per_sample(kl(logs))
         has = found(subject, loss, terms)
-        bounds = kl_bounds(subject, loss, terms, logs)
+        bounds = per_sample(moved(subject, loss, terms, logs))
         cause = ""
         if np.any(~(np.abs(has - wanted) <= bounds)):
             cause = _cause(subject, has, wanted, logs)
@@ -138,8 +138,8 @@ def per_sample(nats: Host) -> Host:
     return result
 
 
-def kl_bounds(subject: Subject, loss: Loss, terms: Terms, logs: Logs) -> Host:
-    """How far each term may be off by the rounding of the tables' entries and of the network's."""
+def moved(subject: Subject, loss: Loss, terms: Terms, logs: Logs) -> Host:
+    """How far rounding of the tables' entries and of the network may move the KL, elementwise."""
     schedule, t, epsilon = subject.schedule, np.array(terms.times), subject.epsilon
     assert isinstance(schedule, DiscreteSchedule)
     table = subject.tables["alpha_bar"].epsilon if "alpha_bar" in subject.tables else 0.0
@@ -148,15 +148,14 @@ def kl_bounds(subject: Subject, loss: Loss, terms: Terms, logs: Logs) -> Host:
     )
     log_error = SAFETY * (epsilon * (1.0 + np.abs(logs.true) + np.abs(logs.model)) + rough)
     at_x_0 = column(schedule.posterior_mean_x_0[t], logs.true)
-    mean_error = (
-        at_x_0 * lost(schedule, loss, terms) + np.abs(logs.offset) + np.abs(terms.guess) * at_x_0
-    )
-    mean_error = SAFETY * epsilon * mean_error
+    size = lost(schedule, loss, terms) + np.abs(terms.guess)
+    mean_error = SAFETY * epsilon * (at_x_0 * size + np.abs(logs.offset))
     square = (np.abs(logs.offset) + mean_error) ** 2
     precision = np.exp(-logs.model)
     gap = np.exp(logs.true - logs.model)
-    moved = log_error * (1.0 + gap + square * precision)
-    return per_sample(moved + (square - logs.offset**2) * precision)
+    of_logs = log_error * (1.0 + gap + square * precision)
+    result: Host = of_logs + (square - logs.offset**2) * precision
+    return result
 
 
 def lost(schedule: DiscreteSchedule, loss: Loss, terms: Terms) -> Host:

@@ -29,6 +29,9 @@ DEVIATIONS = (0.0, 0.5, -1.0, 2.0, -4.0, 8.0, -30.0, 30.0)
 LEAST = 16.0
 """Nats below which no code may cut a mass off: it would be no rarer than float32's epsilon."""
 
+NEAR = 0.1
+"""How near a form must come for its rounding to be looked at."""
+
 FAR = 1e9
 """Nats that stand for infinitely many."""
 
@@ -100,12 +103,16 @@ def _held(subject: Subject, loss: Loss, name: str, log: float) -> Iterator[Outco
     deviation = np.array(np.exp(0.5 * log))
     terms, labels = _terms(subject, float(deviation))
     has = found(subject, loss, terms)
-    floor = max(LEAST, float(np.max(has[np.isfinite(has)], initial=0.0)) / BITS)
+    floor = max(LEAST, float(np.max(np.abs(has[np.isfinite(has)]), initial=0.0)) / BITS)
     mean_error = SAFETY * subject.epsilon * (lost(schedule, loss, terms) + np.abs(terms.guess))
     log_error = SAFETY * subject.epsilon * (1.0 + abs(log))
     outcomes: list[Outcome] = []
     for form in RIGHT:
         for cut in (FAR, floor):
+            plain = np.minimum(form.nats(terms.x_0, terms.guess, deviation), cut)
+            axes = tuple(range(1, plain.ndim))
+            if not np.allclose(has, BITS * np.mean(plain, axis=axes), rtol=NEAR, atol=NEAR):
+                continue  # Far beyond rounding, which takes longer to find.
             wanted, bounds = _values(form, terms, deviation, mean_error, log_error, cut)
             outcomes = [
                 Outcome(

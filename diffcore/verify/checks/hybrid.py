@@ -18,7 +18,7 @@ from ...schedules import DiscreteSchedule
 from ..outcome import Outcome
 from ..rounding import SAFETY
 from ..subject import Loss, Subject
-from .bound import BITS, Terms, column, kl, kl_bounds, logs_of, per_sample
+from .bound import BITS, Terms, column, kl, logs_of, moved, per_sample
 from .trial import Trial, losses, spread, trial
 
 FRACTION = 0.25
@@ -69,7 +69,8 @@ def _compared(
     simple = np.mean(made.error**2, axis=tuple(range(1, made.error.ndim)))
     term = per_sample(kl(logs))
     wanted = simple + loss.scale * term
-    bounds = loss.scale * kl_bounds(made.subject, within, terms, logs)
+    rough = moved(made.subject, within, terms, logs)
+    bounds = loss.scale * per_sample(rough)
     bounds = bounds + SAFETY * epsilon * 8.0 * simple
     if has.shape != wanted.shape:
         words = f"its shape is {has.shape} where {wanted.shape} belongs"
@@ -102,15 +103,16 @@ def _compared(
     )
     low, high = log_variances(schedule, t, made.x_0)
     slope = 1.0 - np.exp(logs.true - logs.model) - logs.offset**2 * np.exp(-logs.model)
-    bent = loss.scale * BITS / size * 0.5 * slope * 0.5 * (high - low)
-    # The slope's terms carry the relative error of the term's own, and each is at most their sum.
-    rough = kl_bounds(made.subject, within, terms, logs) / np.maximum(term, 1e-12)
-    largest = np.max(np.abs(bent), axis=tuple(range(1, bent.ndim)))
-    off = np.max(np.abs(of_variance - bent), axis=tuple(range(1, bent.ndim)))
+    share = 0.25 * loss.scale * BITS / size * (high - low)
+    # The slope's terms are the KL's, and its range is of rounded logarithms too.
+    ends = SAFETY * epsilon * (np.abs(low) + np.abs(high)) / (high - low)
+    bounds = share * (2.0 * rough + (ends + SAFETY * epsilon) * (1.0 + np.abs(slope)))
+    off = np.abs(of_variance - share * slope)
     for b in range(len(t)):
+        worst = np.argmax(off[b] - bounds[b])
         yield Outcome(
-            error=float(off[b]),
-            bound=float(rough[b] * largest[b] + SAFETY * epsilon * largest[b]),
+            error=float(off[b].flat[worst]),
+            bound=float(bounds[b].flat[worst]),
             where=f"gradient of the variance at time {t[b]}, {name}",
             cause="no gradient reaches the variance"
             if not np.any(of_variance)

@@ -170,8 +170,9 @@ def samples(subject: Subject) -> Iterator[Outcome]:
         times = spread(subject.schedule)
         made = trial(subject, loss, times, scale=1.0)
         found = made.values()
-        if found.shape not in ((), (len(times),)):
-            words = f"its shape is {found.shape} where {(len(times),)} or () belongs"
+        allowed = ((len(times),),) if loss.each else ((len(times),), ())
+        if found.shape not in allowed:
+            words = f"its shape is {found.shape} where {' or '.join(map(str, allowed))} belongs"
             yield Outcome(error=1.0, bound=0.0, where=name, cause=words)
             continue
         single = np.array([float(np.mean(_alone(made, b))) for b in range(len(times))])
