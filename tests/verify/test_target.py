@@ -9,7 +9,7 @@ import pytest
 from diffcore import predictions, samplers, schedules, verify
 from diffcore._arrays import expand, namespace
 from diffcore.verify import Target, Verdict, claim
-from diffcore.verify.adapters import functions, functions_called, functions_stepped
+from diffcore.verify.adapters import functions, functions_called, functions_stepped, indexed
 from diffcore.verify.libraries import guess, of
 
 SCHEDULE = schedules.cosine(12)
@@ -176,8 +176,9 @@ def test_steps_by_the_names_of_their_arguments():
 def test_a_long_walk_is_tried_in_windows():
     target = Target(alpha_bar=schedules.linear(200).alpha_bar[1:], step=lambda output, t, x: x)
     found = functions.subject(target, library=of("numpy"))
-    assert [s.grid[0] for s in found.samplers] == [200.0, 106.0, 12.0]
-    assert {len(s.grid) for s in found.samplers} == {13}
+    middle = (200 + indexed.WINDOW) // 2
+    assert [s.grid[0] for s in found.samplers] == [200, middle, indexed.WINDOW]
+    assert {len(s.grid) for s in found.samplers} == {indexed.WINDOW + 1}
 
 
 def test_steps_that_cannot_be_run():
