@@ -5,6 +5,7 @@ random directions. The largest of a few such runs, times a safety factor, is wha
 what is off by more is another formula.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -90,7 +91,7 @@ def _epsilon(plan: Plan, sampler: Sampler) -> float:
         if a.alpha > 0.0 and b.sigma > 0.0
     ]
     # Half of the digits are always left: no other formula hides behind a long step.
-    return min(sampler.epsilon * max([1.0, *ratios]) ** 2, sampler.epsilon**0.5)
+    return min(sampler.epsilon * max([1.0, *ratios]) ** 2, math.sqrt(sampler.epsilon))
 
 
 def _blurred(sampler: Sampler, epsilon: float, seed: int, variance: float | None) -> Reading:

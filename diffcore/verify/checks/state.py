@@ -1,7 +1,7 @@
 """What must not matter: what was done before, and how a network says what it knows.
 
-Samplers of one group have the same weights: a fresh object's and a used one's to the last bit, those
-with networks that put out eps, v or x_0 to rounding.
+Samplers of one group have the same weights: a fresh object's and a used one's to the last bit,
+those with networks that put out eps, v or x_0 to rounding.
 """
 
 from collections.abc import Iterator
@@ -67,9 +67,7 @@ def _beside_the_first(
         yield sampler, reading.open_loop(sampler, subject.make, subject.dtypes[-1]), first
 
 
-def _compared(
-    sampler: Sampler, found: Reading, first: Reading, bound: Host, cause: str
-) -> Outcome:
+def _compared(sampler: Sampler, found: Reading, first: Reading, bound: Host, cause: str) -> Outcome:
     if found.states.shape != first.states.shape:
         return Outcome(
             error=1.0,

@@ -5,7 +5,6 @@ Recognised by its shape; of any array library. Its timestep i is our time i + 1.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,13 @@ import numpy as np
 from ...._arrays import Host
 from ...claims import Claim
 from ...libraries import Library
-from ...subject import Answer, Clipped, Option, Run, Sampler, Subject, Table
+from ...subject import Answer, Option, Run, Sampler, Subject, Table
 from . import claims, values
-from .configurations import PARTS, Way, configurations, refuses
+from .clipped import clipped_ways
+from .configurations import PARTS, Way, configurations
 from .levels import epsilon, numbers, schedule_of
 from .running import Setup
-from .shape import Recipe, matches, parameters, recipe, refused, require_reached
+from .shape import Recipe, matches, recipe, refused, require_reached
 from .trying import attempt
 from .visits import visits
 
@@ -70,7 +70,7 @@ def subject(
         q_sample=_q_sample(whole, library, table),
         zero_terminal_snr=bool(whole.value("rescale_betas_zero_snr")),
         samplers=tuple(map(sampler, ways)),
-        clipped=tuple(_clipped(whole, sampler)),
+        clipped=tuple(clipped_ways(whole, sampler)),
         with_steps=with_steps,
         options=tuple(_options(whole, library)) if "options" in parts else (),
         visits=lambda: visits(ways, library),
@@ -136,25 +136,6 @@ def _q_sample(
     return q_sample
 
 
-def _clipped(whole: Recipe, sampler: Callable[[Way], Sampler]) -> Iterator[Clipped]:
-    """Each way of clipping x_0 that it has, beside the run without."""
-    plain = sampler(Way("unclipped", Setup(recipe=whole.linear(), steps=4)))
-    takes = parameters(whole.kind.step)  # type: ignore[attr-defined]
-    own = ({}, {"use_clipped_model_output": True}) if "use_clipped_model_output" in takes else ({},)
-    ranges = [{"clip_sample_range": r} for r in (1.0, 2.0)] if "clip_sample_range" in whole.takes else [{}]
-    kinds = [{"clip_sample": True, **r} for r in ranges] if "clip_sample" in whole.takes else []
-    if "thresholding" in whole.takes:
-        most = {"sample_max_value": 2.0} if "sample_max_value" in whole.takes else {}
-        kinds += [{"thresholding": True, **most}]
-    for options in kinds:
-        most = float(options.get("clip_sample_range", 1.0))
-        for arguments in own:
-            words = ", ".join(f"{k}={v}" for k, v in {**options, **arguments}.items())
-            setup = Setup(recipe=whole.linear().but(**options), steps=4, arguments=arguments)
-            if not refuses(setup, tuple(options)):
-                yield Clipped(sampler(Way(words, setup)), plain, partial(np.clip, a_min=-most, a_max=most))
-
-
 def _options(whole: Recipe, library: Library) -> Iterator[Option]:
     """Each value of each option once; one that is clearly refused is none."""
     for option, value in values.every(whole):
@@ -167,5 +148,3 @@ def _options(whole: Recipe, library: Library) -> Iterator[Option]:
                     raise
 
         yield Option(f"{option}={value}", tried)
-
-

@@ -48,7 +48,9 @@ def _steps(recipe: Recipe, steps: Sequence[int]) -> Found:
 def _spacing(recipe: Recipe, steps: Sequence[int]) -> Found:
     for value in values.of(recipe, "timestep_spacing"):
         for n in (10, 7):
-            offset = {"steps_offset": 1} if value == "leading" and "steps_offset" in recipe.takes else {}
+            offset = (
+                {"steps_offset": 1} if value == "leading" and "steps_offset" in recipe.takes else {}
+            )
             made = recipe.but(timestep_spacing=value, **offset)
             words = ", ".join(f"{k}={v}" for k, v in {"timestep_spacing": value, **offset}.items())
             yield Way(f"{words}, {n} steps", Setup(recipe=made, steps=n)), (value, "spacing")
@@ -82,9 +84,12 @@ def _prediction(recipe: Recipe, steps: Sequence[int]) -> Found:
     for value in values.of(recipe, "prediction_type"):
         if value != "flow_prediction":
             made = Setup(recipe=recipe.but(prediction_type=value), steps=5)
-            yield Way(f"prediction_type={value}, 5 steps", made, "predictions"), (
-                value,
-                "prediction",
+            yield (
+                Way(f"prediction_type={value}, 5 steps", made, "predictions"),
+                (
+                    value,
+                    "prediction",
+                ),
             )
 
 

@@ -1,6 +1,6 @@
 """A step scheduler by its shape: how it is made, set and called, whatever it is made of.
 
-    set_timesteps(n); for t in timesteps: sample = step(network(sample, t), t, sample).prev_sample
+set_timesteps(n); for t in timesteps: sample = step(network(sample, t), t, sample).prev_sample
 """
 
 import copy

@@ -15,9 +15,9 @@ SHAPE = (2, 3, 4, 4)
 
 
 def attempt(setup: Setup, library: Library | None = None) -> None:
-    """Every step, with a network that says what it is given; raises ValueError where that is no end.
+    """Every step, with a network that says what it is given.
 
-    The error names what became of the shape, or of the numbers.
+    Raises ValueError where the shape is another at the end, FloatingPointError for no numbers.
     """
     library = library or library_of(guess(setup.recipe.kind))
     scheduler = setup.made()

@@ -11,8 +11,14 @@ KNOWN: Mapping[str, tuple[Any, ...]] = {
     "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"),
     "prediction_type": ("epsilon", "sample", "v_prediction"),
     "timestep_spacing": ("linspace", "leading", "trailing"),
-    "variance_type": ("fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
-    + ("learned", "learned_range"),
+    "variance_type": (
+        "fixed_small",
+        "fixed_small_log",
+        "fixed_large",
+        "fixed_large_log",
+        "learned",
+        "learned_range",
+    ),
     "algorithm_type": ("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++"),
     "solver_type": ("midpoint", "heun", "bh1", "bh2", "logrho"),
     "final_sigmas_type": ("zero", "sigma_min"),

@@ -1,8 +1,8 @@
 """The levels that a scheduler goes through, and those at which it starts and adds noise.
 
-    n steps: n + 1 levels, each below the last
-    start:   sigma_T <= init_noise_sigma <= sqrt(alpha_T^2 + sigma_T^2)     (x_0 of variance 1)
-    image to image: add_noise(x_0, eps, timesteps[k]) = alpha_k x_0 + sigma_k eps
+n steps: n + 1 levels, each below the last
+start:   sigma_T <= init_noise_sigma <= sqrt(alpha_T^2 + sigma_T^2)     (x_0 of variance 1)
+image to image: add_noise(x_0, eps, timesteps[k]) = alpha_k x_0 + sigma_k eps
 """
 
 from collections.abc import Iterator, Sequence
