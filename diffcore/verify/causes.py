@@ -70,7 +70,6 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
         if isinstance(schedule, DiscreteSchedule):
             for off in (-1, 1):
                 moved = [min(max(int(t) + off, 0), schedule.T) for t in grid]
-                yield f"its levels are those of times {off:+d}", claim.planner, moved
                 yield (
                     f"its last level is that of time {moved[-1]}",
                     claim.planner,
@@ -79,6 +78,7 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
                         moved[-1],
                     ),
                 )
+                yield f"its levels are those of times {off:+d}", claim.planner, moved
         eta = claim.parameters.get("eta", 0.0)
         if 0.0 < eta < 1.0:
             for power, words in ((0.5, "a share of the variance"), (2.0, "squared once too often")):
