@@ -99,7 +99,8 @@ SAMPLERS = [
         name="noise at t = 1",
         old=MASKED + '        sample = out["mean"]',
         new='noise = torch.randn_like(x)\n        sample = out["mean"]',
-        check="variance",
+        check="plan",
+        cause="noise in its last step",
     ),
     Mutant(
         name="variance for deviation",

@@ -109,8 +109,7 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
             error=1.0,
             bound=0.0,
             where=sampler.label,
-            cause=f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
-            f"the plan {wanted.outputs} and {wanted.noises.shape[1]}",
+            cause=_counts(found, wanted),
         )
         return
     error = np.abs(found.states - wanted.states)
@@ -125,6 +124,18 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
             at=k,
             axis=sampler.label,
         )
+
+
+def _counts(found: Reading, wanted: Reading) -> str:
+    """How the calls and the noises of two readings differ, in words."""
+    more = found.noises.shape[1] - wanted.noises.shape[1]
+    late = np.flatnonzero(np.any(found.noises[:-1] != 0.0, axis=0))
+    if found.outputs == wanted.outputs and more == 1 == found.noises.shape[1] - len(late):
+        return "it adds noise in its last step, which the plan does not"
+    return (
+        f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
+        f"the plan {wanted.outputs} and {wanted.noises.shape[1]}"
+    )
 
 
 def diagnosis(found: Reading, sampler: Sampler) -> str:
