@@ -119,9 +119,10 @@ class _Keys:
 
 
 def _strict(module: Any) -> Library:
+    host = _numpy(np)
     return Library(
         name="array_api_strict",
         make=lambda host, dtype: module.asarray(np.asarray(host), dtype=getattr(module, dtype)),
-        seed=lambda seed: np.random.seed(seed),
-        normal=lambda x: module.asarray(np.random.standard_normal(x.shape), dtype=x.dtype),
+        seed=host.seed,
+        normal=lambda x: module.asarray(host.normal(np.empty(x.shape)), dtype=x.dtype),
     )

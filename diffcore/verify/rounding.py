@@ -7,6 +7,7 @@ what is off by more is another formula.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +16,7 @@ from .. import samplers
 from .._arrays import Host
 from ..plan import Plan
 from . import reading
+from .claims import claim
 from .levels import rounded
 from .reading import Reading
 from .subject import Sampler
@@ -59,6 +61,9 @@ def closed_bound(
     sampler: Sampler, of: Callable[[Reading], Host], observations: int, variance: float = 0.0
 ) -> Host:
     """How far a figure of the closed loop with N(mu, variance) may be off at each observation."""
+    if sampler.claim is None and observations > len(sampler.grid):
+        # More calls than steps: it divides by the level that a step goes to, as Heun's method does.
+        sampler = replace(sampler, claim=claim("heun"))
     plan = sampler.plan() or samplers.ddim(sampler.schedule, sampler.grid)
     wanted = of(reading.exact(plan, sampler, variance=variance))
     epsilon = _epsilon(plan, sampler)
