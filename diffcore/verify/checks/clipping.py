@@ -33,9 +33,10 @@ def _compared(subject: Subject, clipped: Clipped) -> Iterator[Outcome]:
     sampler, plain, change = clipped
     rng = np.random.default_rng(subject.seed)
     x = 3.0 * rng.standard_normal((ROWS, *reading.SAMPLE))
-    x_0 = 2.0 * rng.standard_normal((len(sampler.grid), *x.shape))
-    x_0[:, :INSIDE] = rng.uniform(-1.0, 1.0, (len(sampler.grid), INSIDE, *reading.SAMPLE))
-    z = rng.standard_normal((2 * len(sampler.grid), *x.shape))
+    calls = reading.open_loop(plain, subject.make, subject.dtypes[-1]).outputs
+    x_0 = 2.0 * rng.standard_normal((calls, *x.shape))
+    x_0[:, :INSIDE] = rng.uniform(-1.0, 1.0, (calls, INSIDE, *reading.SAMPLE))
+    z = rng.standard_normal((2 * calls, *x.shape))
 
     def run(which: Sampler, values: Host) -> Run:
         with normals(lambda k, shape: z[k] if shape == z[k].shape else np.zeros(shape)):
