@@ -275,8 +275,10 @@ def test_edm_scales_and_tells_its_own_time():
         x = theirs.step(network(theirs.scale_model_input(x, t), t), t, x).prev_sample
     np.testing.assert_allclose(x, target, atol=2e-5)
     theirs.set_timesteps(made.evaluations)
+    theirs.scale_model_input(x, theirs.timesteps[0])
+    x = theirs.step(x, theirs.timesteps[0], x).prev_sample
     with pytest.raises(ValueError, match="sample must go through scale_model_input"):
-        theirs.step(x, theirs.timesteps[0], x)
+        theirs.step(x, theirs.timesteps[1], x)
 
 
 def test_flow_tells_a_thousand_times_the_time():
@@ -340,6 +342,20 @@ def test_it_may_begin_where_nothing_before_is_needed():
     several.set_timesteps()
     with pytest.raises(ValueError, match="cannot begin at timestep 399"):
         several.step(x, several.timesteps[3], x)
+
+
+@pytest.mark.parametrize(
+    ("second", "found"),
+    [
+        ({"x": (1.0,), "m": (0.5,)}, [0, 1]),
+        ({"x": (0.0, 1.0), "m": (0.5,)}, [0]),
+        ({"x": (1.0,), "m": (0.0, 0.5)}, [0]),
+        ({"x": (1.0, 0.0), "m": (0.5, 0.0)}, [0, 1]),
+    ],
+)
+def test_states_and_outputs_of_before_are_both_missed(second, found):
+    stages = (plan.Stage(3, 2, (1.0,), (0.5,)), plan.Stage(2, 1, **second))
+    assert starts(plan.Plan("two", stages)) == found
 
 
 def test_starts_by_running_the_rest():
