@@ -50,8 +50,8 @@ MUTANTS = (
         "DDIMSampler",
         Mutant(
             name="eta within the root",
-            old="fresh = self.eta * np.sqrt(1 - ",
-            new="fresh = np.sqrt(self.eta) * np.sqrt(1 - ",
+            old="fresh = self.eta * math.sqrt(1 - ",
+            new="fresh = math.sqrt(self.eta) * math.sqrt(1 - ",
             check="plan",
             cause="share of the variance",
         ),
@@ -60,7 +60,7 @@ MUTANTS = (
         "DDIMSampler",
         Mutant(
             name="noise beside all of eps",
-            old="kept = sigma_s * np.sqrt(1 - fresh**2)",
+            old="kept = sigma_s * math.sqrt(1 - fresh**2)",
             new="kept = sigma_s",
             check="variance",
         ),
@@ -96,7 +96,7 @@ MUTANTS = (
         "DDPMSampler",
         Mutant(
             name="missing square root",
-            old="mean + np.sqrt(variance) *",
+            old="mean + math.sqrt(variance) *",
             new="mean + variance *",
             check="variance",
         ),
@@ -187,8 +187,8 @@ MUTANTS = (
         "DPMpp2MSampler",
         Mutant(
             name="half of log SNR without its alpha",
-            old="h = np.log(alpha_s / sigma_s) - np.log(alpha_t / sigma_t)",
-            new="h = np.log(sigma_t / sigma_s)",
+            old="h = math.log(alpha_s / sigma_s) - math.log(alpha_t / sigma_t)",
+            new="h = math.log(sigma_t / sigma_s)",
             check="mean",
         ),
     ),

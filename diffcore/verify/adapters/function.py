@@ -105,7 +105,7 @@ def _launch(
             return network(x_t, sigma)
 
         library.seed(seed)
-        levels = run.ends if own else (library.make(run.sigmas, library.dtypes[-1]),)
+        levels = run.ends if own else (library.like(np.asarray(run.sigmas), x),)
         given = {**sources(target, library, x, seed), **run.options}
         return network.run(target(model, x, *levels, **given))
 

@@ -1,5 +1,6 @@
 """Samplers as classes with step(x_t, t, s) and __call__(x_T): right as they stand, in NumPy."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ class Sampler:
 
     @property
     def timesteps(self):
-        return np.linspace(self.start, self.stop, self.steps + 1)
+        return np.linspace(self.start, self.stop, self.steps + 1).tolist()
 
     def __call__(self, x_T):
         x = x_T
@@ -33,10 +34,10 @@ class DDIMSampler(Sampler):
         alpha_t, sigma_t = self.denoiser.schedule(t)
         alpha_s, sigma_s = self.denoiser.schedule(s)
         x_0 = self.denoiser(x_t, t).mean
-        fresh = self.eta * np.sqrt(1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2)
+        fresh = self.eta * math.sqrt(1 - (alpha_t * sigma_s / (alpha_s * sigma_t)) ** 2)
         eps = (x_t - alpha_t * x_0) / sigma_t
-        kept = sigma_s * np.sqrt(1 - fresh**2)
-        noise = np.random.randn(*x_t.shape)  # noqa: NPY002
+        kept = sigma_s * math.sqrt(1 - fresh**2)
+        noise = np.random.randn(*x_t.shape).astype(x_t.dtype)  # noqa: NPY002
         return alpha_s * x_0 + kept * eps + sigma_s * fresh * noise
 
 
@@ -49,8 +50,8 @@ class DDPMSampler(Sampler):
         beta = sigma_t**2 - ratio**2 * sigma_s**2
         mean = (ratio * sigma_s**2 * x_t + alpha_s * beta * x_0) / sigma_t**2
         variance = beta * sigma_s**2 / sigma_t**2
-        noise = np.random.standard_normal(x_t.shape)  # noqa: NPY002
-        return mean + np.sqrt(variance) * noise
+        noise = np.random.standard_normal(x_t.shape).astype(x_t.dtype)  # noqa: NPY002
+        return mean + math.sqrt(variance) * noise
 
 
 class EulerSampler(Sampler):
@@ -107,10 +108,10 @@ class DPMpp2MSampler(Sampler):
             alpha_t, sigma_t = self.denoiser.schedule(t)
             alpha_s, sigma_s = self.denoiser.schedule(s)
             x_0 = self.denoiser(x, t).mean
-            h = np.log(alpha_s / sigma_s) - np.log(alpha_t / sigma_t)
+            h = math.log(alpha_s / sigma_s) - math.log(alpha_t / sigma_t)
             aim = x_0
             if previous is not None:
                 aim = x_0 + h / (2 * gap) * (x_0 - previous)
-            x = sigma_s / sigma_t * x - alpha_s * np.expm1(-h) * aim
+            x = sigma_s / sigma_t * x - alpha_s * math.expm1(-h) * aim
             previous, gap = x_0, h
         return x
