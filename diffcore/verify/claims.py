@@ -17,16 +17,19 @@ Planner = Callable[[Schedule, Sequence[float]], Plan]
 class Claim:
     """A planner by name and parameters; `claim` makes one.
 
-    fraction: where a variance is learned, how far its logarithm is from small to large.
+    fraction: where a variance is learned, how far its logarithm is from small to large. made: what
+    makes the plan, of the same parameters, where the planner of that name has another grid.
     """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     fraction: float = 0.0
+    made: Callable[..., Plan] | None = None
 
     def planner(self, schedule: Schedule, times: Sequence[float]) -> Plan:
         """The exact plan on these times."""
-        made = samplers.PLANNERS[self.name](schedule, times, **self.parameters)
+        make = self.made or samplers.PLANNERS[self.name]
+        made = make(schedule, times, **self.parameters)
         if not any(isinstance(stage.z, LogRange) for stage in made.stages):
             return made
         return replace(made, stages=tuple(map(self._settled, made.stages)))

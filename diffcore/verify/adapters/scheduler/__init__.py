@@ -126,8 +126,7 @@ def _q_sample(
     def q_sample(x_0: Any, times: Sequence[float], eps: Any) -> Any:
         fresh = whole.make()
         index = [int(t) - 1 for t in times]
-        stamps = library.like(np.array(index), fresh.timesteps)
-        noisy = fresh.add_noise(x_0, eps, stamps)
+        noisy = fresh.add_noise(x_0, eps, library.make(np.array(index), "int64"))
         if not scaled:
             return noisy
         alpha = np.sqrt(table[index]).reshape(-1, *(1,) * (len(x_0.shape) - 1))

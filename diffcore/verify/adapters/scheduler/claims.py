@@ -5,6 +5,7 @@ The planner claimed is the exact one of the declared order, started and ended as
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...claims import Claim
 from ...claims import claim as planner
 from .levels import track
 from .running import Setup
+from .singlestep import groups, singlesteps
 
 VARIANCES = {
     "fixed_small": "small",
@@ -97,6 +99,15 @@ def _multistep(setup: Setup) -> Claim | None:
     )
 
 
+def _singlestep(setup: Setup) -> Claim | None:
+    value = setup.recipe.value
+    if value("algorithm_type") != "dpmsolver++":
+        return None
+    calls = groups(setup)
+    made = planner("dpm_solver_pp", order=int(value("solver_order")))
+    return replace(made, made=partial(singlesteps, calls=calls))
+
+
 def _deis(setup: Setup) -> Claim | None:
     value = setup.recipe.value
     short = setup.steps < 15 and bool(value("lower_order_final"))
@@ -163,6 +174,7 @@ CLASSES: Mapping[str, Callable[[Setup], Claim | None]] = {
     "FlowMatchHeunDiscrete": _plain("flow_heun"),
     "DPMSolverMultistep": _multistep,
     "EDMDPMSolverMultistep": _multistep,
+    "DPMSolverSinglestep": _singlestep,
     "DEISMultistep": _deis,
     "UniPCMultistep": _unipc,
     "SASolver": _sa_solver,

@@ -60,10 +60,10 @@ def _state(recipe: Recipe, steps: Sequence[int]) -> Found:
     plain = Setup(recipe=recipe, steps=5)
     yield Way("fresh, 5 steps", plain, "state"), ()
     for label, setup in (
-        ("set to 3 steps before", Setup(recipe=recipe, steps=5, idle=(3,))),
+        ("set to 4 steps before", Setup(recipe=recipe, steps=5, idle=(4,))),
         ("set to 5 steps before", Setup(recipe=recipe, steps=5, idle=(5,))),
         ("run before with 5 steps", Setup(recipe=recipe, steps=5, before=(5,))),
-        ("run before with 3 steps", Setup(recipe=recipe, steps=5, before=(3,))),
+        ("run before with 4 steps", Setup(recipe=recipe, steps=5, before=(4,))),
     ):
         yield Way(f"{label}, 5 steps", setup, "state"), ()
     if hasattr(recipe.make(), "set_begin_index"):

@@ -69,6 +69,8 @@ def _added(way: Way, levels: Track, library: Library) -> Iterator[Outcome]:
         return
     begun = range(way.setup.begin, way.setup.begin + len(levels.used))
     for k, (t, begin) in enumerate(zip(levels.used, begun, strict=True)):
+        if t not in levels.grid:
+            continue  # A call inside a step, where none begins.
         weights = _weights(way.setup, name, begin, library)
         if weights is None:
             return
