@@ -117,13 +117,14 @@ class Making:
         def time(t: float) -> float:
             return sign * (t - data)
 
+        own = self.schedule  # One of this package is asked itself.
         grid = tuple(map(time, native))
         single = dtype is not None and str(dtype).endswith("float32")
         return Made(
             instance=instance,
             denoiser=denoiser,
             times=times,
-            schedule=told(at, grid[0]),
+            schedule=own if isinstance(own, ContinuousSchedule) else told(at, grid[0]),
             grid=grid,
             time=time,
             epsilon=max(self.library.epsilon, float(np.finfo(np.float32).eps) * single),

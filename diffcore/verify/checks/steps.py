@@ -57,7 +57,7 @@ def calls(subject: Subject) -> Iterator[Outcome]:
 
 
 def mean(subject: Subject) -> Iterator[Outcome]:
-    """w(x_T) alpha_T + w(x_0) = alpha_k."""
+    """w(x_T) alpha_T + w(x_0) = alpha_k, or what the claimed sampler makes of it."""
     yield from _point_mass(
         subject, lambda level: level.alpha, lambda found, start: found.mean(start.alpha), "x_0"
     )
@@ -165,7 +165,7 @@ def _point_mass(
         times = (*found.times, sampler.grid[-1])
         wanted = np.array([part(sampler.schedule(t)) for t in times])
         exact = sampler.plan()
-        if exact is not None and name == "deviation":
+        if exact is not None:
             claimed = of(reading.exact(exact, sampler, variance=0.0), start)
             if len(claimed) == len(wanted):
                 wanted = claimed
