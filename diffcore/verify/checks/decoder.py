@@ -114,13 +114,14 @@ def _held(subject: Subject, loss: Loss, name: str, log: float) -> Iterator[Outco
             if not np.allclose(has, BITS * np.mean(plain, axis=axes), rtol=NEAR, atol=NEAR):
                 continue  # Far beyond rounding, which takes longer to find.
             wanted, bounds = _values(form, terms, deviation, mean_error, log_error, cut)
+            note = _note(form, cut, terms, deviation)
             outcomes = [
                 Outcome(
                     error=float(abs(has[b] - wanted[b])) if np.isfinite(has[b]) else np.inf,
                     bound=float(bounds[b]),
                     where=f"{labels[b]}, {name}: {has[b]:.6g} bits per dimension "
                     f"for {wanted[b]:.6g}",
-                    note=_note(form, cut, terms, deviation),
+                    note=note,
                 )
                 for b in range(len(has))
             ]
