@@ -103,9 +103,8 @@ def _singlestep(setup: Setup) -> Claim | None:
     value = setup.recipe.value
     if value("algorithm_type") != "dpmsolver++":
         return None
-    calls = groups(setup)
     made = planner("dpm_solver_pp", order=int(value("solver_order")))
-    return replace(made, made=partial(singlesteps, calls=calls))
+    return replace(made, made=partial(singlesteps, calls=partial(groups, setup)))
 
 
 def _deis(setup: Setup) -> Claim | None:

@@ -150,14 +150,15 @@ def _by_sigmas(
             gains = [1.0] * len(used)
     if not hasattr(scheduler, "scale_model_input"):
         gains = [1.0] * len(used)
+    rounding = epsilon(scheduler, "sigmas", "alphas_cumprod")
     return Track(
         schedule=schedule,
-        grid=_distinct(sigmas),
+        grid=_distinct(sigmas, rounding),
         used=tuple(used),
         told=tuple(told),
         gains=tuple(gains),
         predicts=predicts,
-        epsilon=epsilon(scheduler, "sigmas", "alphas_cumprod"),
+        epsilon=rounding,
     )
 
 
@@ -203,8 +204,12 @@ def _snapped(low: float, high: float, used: float) -> float:
     return 0.5 * (low + high)
 
 
-def _distinct(levels: Sequence[float]) -> tuple[float, ...]:
-    return tuple(u for k, u in enumerate(levels) if k == 0 or u != levels[k - 1])
+def _distinct(levels: Sequence[float], epsilon: float = 0.0) -> tuple[float, ...]:
+    """Each level once, where two next to each other are one but for rounding."""
+    slack = 4.0 * epsilon
+    pairs = zip(levels, levels[1:], strict=False)
+    kept = [b for a, b in pairs if not math.isclose(a, b, rel_tol=slack, abs_tol=0.0)]
+    return (levels[0], *kept)
 
 
 def _prediction(scheduler: Any, otherwise: Prediction) -> Prediction:
