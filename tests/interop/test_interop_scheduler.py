@@ -312,6 +312,17 @@ def test_half_precision_samples_keep_a_float32_state():
     assert distances[0] <= 2**-8 * float(target.abs().max())
 
 
+def test_half_precision_samples_are_given_float32_noise():
+    made = samplers.ddpm(LINEAR, (900, 500, 0))
+    theirs = interop.scheduler(made, LINEAR, predicts=predictions.X_0)
+    x = torch.ones((1, 4), dtype=torch.bfloat16)
+    got = theirs.step(0.5 * x, 899, x, generator=torch.Generator().manual_seed(0)).prev_sample
+    z = torch.randn((1, 4), generator=torch.Generator().manual_seed(0))
+    stage = made.stages[0]
+    wanted = stage.x[0] * x.float() + stage.m[0] * 0.5 + stage.z * z
+    np.testing.assert_array_equal(got.float(), wanted.bfloat16().float())
+
+
 def test_a_pipeline_may_change_the_sample():
     """What the pipeline hands over is the state, whatever was handed to it."""
     made = samplers.ddim(LINEAR, (1000, 600, 300, 0))
