@@ -1,11 +1,10 @@
 """Every sampler of the core, wrapped as a target of each kind, passes every check."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
-from diffcore import interop, plan, predictions, schedules
+from diffcore import plan, schedules, times
+from diffcore.interop.plan_run import PlanRun
 from diffcore.samplers import PLANNERS
 from diffcore.verify import check, claim
 
@@ -16,6 +15,13 @@ ONE_STEP = (
 """Those whose steps know nothing of the steps before."""
 
 STEPS = (1, 2, 5)
+
+STEPPED = {
+    "runge_kutta": {"order": 2},
+    "deis": {"start": "lower"},
+    "lms": {"start": "lower"},
+}
+"""Parameters for a step scheduler, which calls inside a step once at most."""
 
 
 def normal(like, step):
@@ -62,6 +68,34 @@ def as_class(planner):
     return Sampler
 
 
+def as_scheduler(planner, parameters):
+    """set_timesteps and step on x / alpha, of a network of eps that is told log(sigma) / 4."""
+
+    class Scheduler:
+        init_noise_sigma = 10.0
+
+        def __init__(self):
+            self.alphas_cumprod = schedules.linear(40).alpha_bar[1:]
+
+        def set_timesteps(self, num_inference_steps):
+            levels = schedules.edm(20.0)
+            grid = times.karras(levels, num_inference_steps, sigma_max=10.0, sigma_min=0.02)
+            made = PLANNERS[planner](levels, grid, **parameters)
+            called = [stage.time for stage in made.stages if stage.calls]
+            ends = [max(s for s in grid if s <= t * (1.0 + 1e-12)) for t in called]
+            self.timesteps = np.log(called) / 4.0
+            self.sigmas = np.array([*ends, 0.0])
+            if ends != called:
+                self.sigmas_interpol = np.array(called)
+            self.run = PlanRun(made, 0)
+
+        def step(self, model_output, timestep, sample):
+            x_0 = sample - self.run.stage.time * model_output
+            return (self.run.step(sample, x_0, lambda like: normal(like, 0))[0],)
+
+    return Scheduler
+
+
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_as_a_sampler_function(planner):
     report = check(as_function(planner), claims=claim(planner), library="numpy", steps=STEPS)
@@ -75,6 +109,18 @@ def test_as_a_class(planner):
         claims=claim(planner),
         library="numpy",
         schedule=schedules.flow(),
+        steps=STEPS,
+    )
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_as_a_step_scheduler(planner):
+    parameters = STEPPED.get(planner, {})
+    report = check(
+        as_scheduler(planner, parameters)(),
+        claims=claim(planner, **parameters),
+        library="numpy",
         steps=STEPS,
     )
     assert report.ok, str(report)
