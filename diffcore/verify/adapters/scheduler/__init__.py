@@ -16,7 +16,7 @@ from ...subject import Answer, Option, Run, Sampler, Subject, Table
 from . import claims, values
 from .clipped import clipped_ways
 from .configurations import PARTS, Way, configurations
-from .levels import epsilon, numbers, schedule_of
+from .levels import epsilon, numbers, require_levels, schedule_of
 from .running import Setup
 from .shape import Recipe, matches, recipe, refused, require_reached
 from .trying import attempt
@@ -48,6 +48,7 @@ def subject(
     whole = recipe(target, kwargs)
     plain = whole.linear()
     made = whole.make()
+    require_samples(plain)
     table = numbers(made, "alphas_cumprod")
     rounding = max(library.epsilon, epsilon(made, "alphas_cumprod", "sigmas"))
     library = replace(library, epsilon=rounding)
@@ -70,11 +71,25 @@ def subject(
         q_sample=_q_sample(whole, library, table),
         zero_terminal_snr=bool(whole.value("rescale_betas_zero_snr")),
         samplers=tuple(map(sampler, ways)),
-        clipped=tuple(clipped_ways(whole, sampler)),
-        with_steps=with_steps,
+        clipped=tuple(clipped_ways(whole, sampler)) if "clipping" in parts else (),
+        with_steps=None if hasattr(made, CONSISTENT) else with_steps,
         options=tuple(_options(whole, library)) if "options" in parts else (),
         visits=lambda: visits(ways, library),
     )
+
+
+CONSISTENT = "get_scalings_for_boundary_condition_discrete"
+"""A consistency model's: its steps are of no order, for each one starts from fresh noise."""
+
+
+def require_samples(plain: Recipe) -> None:
+    """ValueError for a scheduler that is no sampler by levels that it holds."""
+    made = plain.make()
+    try:
+        made.set_timesteps(5)
+    except Exception:
+        return  # What is raised is a finding of the check `runs`.
+    require_levels(made)
 
 
 def _sampler(way: Way, library: Library, claim: Claim | None, order: int | None) -> Sampler:

@@ -17,8 +17,9 @@ PARTS = (
     "arguments",
     "levels",
     "options",
+    "clipping",
 )
-"""The parts of the list, to be asked for by name; "options" only tries each once."""
+"""The parts of the list, by name; "options" only tries each once, "clipping" is apart."""
 
 
 class Way(NamedTuple):

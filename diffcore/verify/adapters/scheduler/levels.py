@@ -14,6 +14,7 @@ whole times a linear and a logarithmic interpolation of sigma / alpha differ, an
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,15 +51,30 @@ class Track(NamedTuple):
 def track(scheduler: Any) -> Track:
     """The track of a scheduler whose timesteps are set.
 
-    Raises ValueError where it has no table that says what its levels are.
+    Raises ValueError where it has no table that says what its levels are, or goes up.
     """
+    require_levels(scheduler)
     sigmas, table = numbers(scheduler, "sigmas"), numbers(scheduler, "alphas_cumprod")
     told = [float(t) for t in np.ravel(to_host(scheduler.timesteps))]
     if sigmas is not None and len(sigmas) > len(told):
         return _by_sigmas(scheduler, sigmas.tolist(), told, table)
     if table is not None:
         return _by_alpha_bar(scheduler, table, told)
-    raise ValueError("target must have sigmas for its timesteps, or alphas_cumprod; has neither")
+    raise ValueError("timesteps must have a level each: sigmas are too few")
+
+
+def require_levels(scheduler: Any) -> None:
+    """ValueError for what is no sampler from noise to data by levels that it holds."""
+    name = type(scheduler).__name__
+    if numbers(scheduler, "sigmas") is None and numbers(scheduler, "alphas_cumprod") is None:
+        raise ValueError(f"target must have sigmas or alphas_cumprod; {name} has neither")
+    if hasattr(scheduler, "get_scalings_for_boundary_condition"):
+        raise ValueError(f"target must be a sampler; {name} is a consistency model's, of one call")
+    told = [float(t) for t in np.ravel(to_host(scheduler.timesteps))]
+    if len(told) > 1 and all(a < b for a, b in pairwise(told)):
+        raise ValueError(
+            f"timesteps must fall; those of {name} rise: it inverts, and is no sampler"
+        )
 
 
 def numbers(scheduler: Any, name: str) -> Host | None:
@@ -107,9 +123,11 @@ def _by_alpha_bar(scheduler: Any, table: Host, told: Sequence[float]) -> Track:
 
 def _end(scheduler: Any, one: bool | None) -> int:
     """The time of the last state: 0, or 1 where the last level is the first of the table."""
+    outputs = _outputs(scheduler)
+    if "denoised" in outputs.split():
+        return 0  # A consistency model's last step is its denoised x_0.
     # A trajectory consistency model's last step ends at timestep 0.
-    trajectory = "pred_noised_sample" in _outputs(scheduler)
-    return 1 if one is False or trajectory else 0
+    return 1 if one is False or "pred_noised_sample" in outputs else 0
 
 
 def _outputs(scheduler: Any) -> str:
@@ -177,7 +195,7 @@ def _heard(
     if table is None or all(
         n > 0.0 and abs(4.0 * t - math.log(n)) < QUARTER for t, n in zip(times, used, strict=True)
     ):
-        return lambda t, used: _snapped(math.exp(4.0 * t), math.exp(4.0 * t), used)
+        return lambda t, used: _snapped(np.exp(4.0 * t), np.exp(4.0 * t), used)
     with np.errstate(divide="ignore"):
         ratios = np.sqrt((1.0 - table) / table)
 
@@ -207,8 +225,7 @@ def _snapped(low: float, high: float, used: float) -> float:
 def _distinct(levels: Sequence[float], epsilon: float = 0.0) -> tuple[float, ...]:
     """Each level once, where two next to each other are one but for rounding."""
     slack = 4.0 * epsilon
-    pairs = zip(levels, levels[1:], strict=False)
-    kept = [b for a, b in pairs if not math.isclose(a, b, rel_tol=slack, abs_tol=0.0)]
+    kept = [b for a, b in pairwise(levels) if not math.isclose(a, b, rel_tol=slack, abs_tol=0.0)]
     return (levels[0], *kept)
 
 
