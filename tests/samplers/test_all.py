@@ -205,3 +205,184 @@ def test_the_measure_of_order_tells_orders_apart():
         assert order(ddim, schedule, (64, 96, 128), measure) < 1.5
         assert order(spoilt(samplers.runge_kutta, kutta), schedule, (48, 64, 96), measure) < 3.5
         assert order(spoilt(heun, ddim), schedule, (64, 96, 128), measure) < 2.15
+
+
+GRID = (0.95, 0.8, 0.6, 0.4, 0.2, 0.05)
+TAIL = {"lower_order_end": False}
+START = {"start": "singlestep", **TAIL}
+CHURN = {"s_churn": 1.0, "s_tmin": 1.0, "s_tmax": 5.0, "s_noise": 1.1}
+DEFAULTS = {
+    "ddpm": {"variance": "small"},
+    "ddim": {"eta": 0.0},
+    "euler_ancestral": {"eta": 1.0, "s_noise": 1.0},
+    "dpm2_ancestral": {"eta": 1.0, "s_noise": 1.0},
+    "runge_kutta": {"order": 4},
+    "dpm_solver": {"order": 2, "variant": "singlestep", "formula": "exact", **TAIL},
+    "dpm_solver_pp": {"order": 2, "variant": "multistep", "formula": "exact", **START},
+    "dpm_solver_pp_sde": {"order": 2, "formula": "exact", **TAIL},
+    "unipc": {"order": 2, "solver": "bh2", "corrector": True, **START},
+    "deis": {"order": 3, "variable": "log_rho", **START},
+    "lms": {"order": 4, **START},
+    "plms": {"start": "lower"},
+    "sa_solver": {"predictor": 2, "corrector": 2, "tau": 1.0, "formula": "exact", **START},
+}
+MULTI = {"order": 3, "variant": "multistep"}
+SINGLE = {"order": 3, "variant": "singlestep"}
+FLOW = {"predictor": 3, "corrector": 4, "tau": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "order", "calls"),
+    [
+        ("ddpm", {}, None, 5),
+        ("ddpm", {"variance": "large"}, None, 5),
+        ("ddim", {}, 1, 5),
+        ("ddim", {"eta": 0.5}, None, 5),
+        ("euler", {}, 1, 5),
+        ("euler", CHURN, None, 5),
+        ("heun", {}, 2, 10),
+        ("heun", CHURN, None, 10),
+        ("dpm2", {}, 2, 10),
+        ("dpm2", CHURN, None, 10),
+        ("euler_ancestral", {}, None, 5),
+        ("euler_ancestral", {"eta": 0.5, "s_noise": 0.9}, None, 5),
+        ("euler_ancestral", {"eta": 0.0}, 1, 5),
+        ("dpm2_ancestral", {}, None, 10),
+        ("dpm2_ancestral", {"eta": 0.5, "s_noise": 0.9}, None, 10),
+        ("dpm2_ancestral", {"eta": 0.0}, 2, 10),
+        ("flow_euler", {}, 1, 5),
+        ("flow_heun", {}, 2, 10),
+        *(("runge_kutta", {"order": p}, p, 5 * p) for p in (1, 2, 4)),
+        ("dpm_solver", {"order": 1}, 1, 5),
+        ("dpm_solver", {"order": 2, "r1": 0.3}, 2, 10),
+        ("dpm_solver", {"order": 3, "r1": 0.3, "r2": 0.7}, 3, 15),
+        ("dpm_solver", {"order": 3, "r1": 0.3, "r2": 0.7, "formula": "published"}, 2, 15),
+        ("dpm_solver", {"order": 3, "r1": 0.3, "r2": 2 / 3, "formula": "published"}, 3, 15),
+        ("dpm_solver", {"order": 3, "r1": 0.3, "r2": 0.7, "lower_order_end": True}, 2, 12),
+        # A first step by the method of one order less takes one call more, or two of three.
+        ("dpm_solver", {**MULTI, **START}, 3, 6),
+        ("dpm_solver", {**MULTI, **START, "order": 2}, 2, 5),
+        ("dpm_solver", {**MULTI, **START, "formula": "published"}, 2, 6),
+        ("dpm_solver", {**MULTI, **START, "start": "lower"}, 2, 5),
+        ("dpm_solver", {**MULTI, **START, "lower_order_end": True}, 2, 6),
+        ("dpm_solver_pp", {}, 2, 5),
+        ("dpm_solver_pp", {"order": 1}, 1, 5),
+        ("dpm_solver_pp", MULTI, 3, 6),
+        ("dpm_solver_pp", {**MULTI, "start": "lower"}, 2, 5),
+        ("dpm_solver_pp", {**MULTI, "lower_order_end": True}, 2, 6),
+        ("dpm_solver_pp", {**MULTI, "formula": "published"}, 2, 6),
+        ("dpm_solver_pp", SINGLE, 3, 15),
+        ("dpm_solver_pp", {**SINGLE, "order": 2}, 2, 10),
+        ("dpm_solver_pp", {**SINGLE, "formula": "published"}, 3, 15),
+        ("dpm_solver_pp", {**SINGLE, "lower_order_end": True}, 2, 12),
+        ("dpm_solver_pp_sde", {}, None, 5),
+        ("dpm_solver_pp_sde", {"order": 3, "formula": "published"}, None, 5),
+        ("dpm_solver_pp_sde", {"order": 3, "lower_order_end": True}, None, 5),
+        ("unipc", {}, 3, 6),
+        ("unipc", {"solver": "bh1"}, 3, 6),
+        ("unipc", {"order": 1}, 2, 5),
+        ("unipc", {"order": 3}, 4, 7),
+        ("unipc", {"order": 3, "corrector": False}, 3, 6),
+        ("unipc", {"order": 3, "corrector": False, "start": "lower"}, 2, 5),
+        ("unipc", {"order": 3, "start": "lower"}, 3, 5),
+        ("unipc", {"order": 3, "lower_order_end": True}, 2, 7),
+        ("deis", {}, 3, 6),
+        ("deis", {"order": 1}, 1, 5),
+        ("deis", {"order": 2}, 2, 5),
+        ("deis", {"variable": "rho"}, 3, 6),
+        ("deis", {"variable": "t"}, 3, 6),
+        ("deis", {"start": "lower"}, 2, 5),
+        ("deis", {"lower_order_end": True}, 2, 6),
+        ("lms", {}, 4, 9),
+        ("lms", {"order": 3}, 3, 6),
+        ("lms", {"order": 2}, 2, 5),
+        ("lms", {"order": 1}, 1, 5),
+        ("lms", {"start": "lower"}, 2, 5),
+        ("lms", {"lower_order_end": True}, 2, 9),
+        ("plms", {}, 2, 6),
+        ("plms", {"start": "singlestep"}, 2, 14),
+        ("sa_solver", {}, None, 5),
+        ("sa_solver", {"tau": 0.5, "formula": "published"}, None, 5),
+        ("sa_solver", {"tau": 0.0}, 2, 5),
+        ("sa_solver", {"predictor": 1, "corrector": 3, "tau": 0.0}, 2, 5),
+        ("sa_solver", FLOW, 4, 7),
+        ("sa_solver", {**FLOW, "corrector": 0}, 3, 6),
+        ("sa_solver", {**FLOW, "start": "lower"}, 3, 5),
+        ("sa_solver", {**FLOW, "lower_order_end": True}, 2, 7),
+    ],
+)
+def test_parameters_orders_and_calls_are_those_said(name, changed, order, calls):
+    """Of five steps; every parameter that is not the default's changes the plan."""
+    schedule = KINDS["vp_linear"]
+    made = samplers.PLANNERS[name](schedule, GRID, **changed)
+    assert made.name == name
+    said = DEFAULTS.get(name, {}) | changed
+    if said.get("variant") == "singlestep":
+        said.pop("start", None)  # It has none to start from.
+    assert made.parameters == said
+    assert (made.order, made.evaluations) == (order, calls)
+    plain = inspect.signature(samplers.PLANNERS[name]).parameters
+    for key in changed:
+        # Order 2 takes no r2, and 2 / 3 is what order 3 has by itself.
+        if changed[key] in (plain[key].default, 2 / 3) or (key == "order" and "r2" in changed):
+            continue
+        without = {k: v for k, v in changed.items() if k != key}
+        assert samplers.PLANNERS[name](schedule, GRID, **without).stages != made.stages
+    assert Plan.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize("name", [n for n in samplers.PLANNERS if n != "ddpm"])
+def test_defaults_are_those_said(name):
+    made = samplers.PLANNERS[name](KINDS["vp_linear"], GRID)
+    own = {"r1": 0.5} if name == "dpm_solver" else {}
+    assert made.parameters == DEFAULTS.get(name, {}) | own
+
+
+def test_the_midpoint_rules_are_one_without_noise():
+    """On a discrete schedule too, where each takes the nearest whole time and its own weights."""
+    for schedule in (KINDS["linear"], schedules.linear(50), KINDS["vp_linear"]):
+        visited = times.trailing(schedule, 8)[:-1]
+        wanted = samplers.dpm2(schedule, visited).stages
+        for name, parameters in (
+            ("dpm2_ancestral", {"eta": 0.0}),
+            ("dpm_solver", {"order": 2, "formula": "published"}),
+        ):
+            made = samplers.PLANNERS[name](schedule, visited, **parameters).stages
+            assert [s.time_next for s in made] == pytest.approx([s.time_next for s in wanted])
+            for a, b in zip(made, wanted, strict=True):
+                np.testing.assert_allclose(weights_of(a), weights_of(b), rtol=1e-10, atol=1e-12)
+
+
+def weights_of(stage):
+    """Two states and two outputs, and the noise."""
+    pad = lambda c: (*c, *[0.0] * (2 - len(c)))  # noqa: E731
+    return [*pad(stage.x), *pad(stage.m), stage.z]
+
+
+def test_churn_goes_no_higher_than_the_schedule():
+    made = samplers.heun(KINDS["edm"], (80.0, 40.0, 10.0), s_churn=0.4)
+    assert [s.time for s in made.stages[:2]] == [80.0, 40.0]
+    assert made.stages[0].calls
+    assert sum(s.draws for s in made.stages) == 1
+    near = samplers.heun(KINDS["edm"], (75.0, 40.0, 10.0), s_churn=0.4)
+    assert near.stages[0].time_next == 80.0
+    # As far as 80, not 1.2 of 75.
+    assert near.stages[0].z == pytest.approx(math.sqrt(80.0**2 - 75.0**2), rel=1e-12)
+
+
+def test_a_restart_tells_its_intervals():
+    one = Interval(t_min=0.2, t_max=0.6)
+    two = Interval(t_min=0.4, t_max=0.8, repetitions=3, times=(0.8, 0.5, 0.4))
+    made = restart(KINDS["vp_linear"], samplers.ddim, GRID, one, two, s_noise=1.1, eta=0.0)
+    assert made.name == "restart_ddim"
+    assert made.parameters == {
+        "eta": 0.0,
+        "s_noise": 1.1,
+        "intervals": [
+            {"t_min": 0.2, "t_max": 0.6, "repetitions": 1, "times": [0.6, 0.4, 0.2]},
+            {"t_min": 0.4, "t_max": 0.8, "repetitions": 3, "times": [0.8, 0.5, 0.4]},
+        ],
+    }
+    assert restart(KINDS["vp_linear"], samplers.ddim, GRID) == samplers.ddim(
+        KINDS["vp_linear"], GRID
+    )
