@@ -63,7 +63,7 @@ def test_a_long_process_is_walked_in_windows():
     held = gaussian_diffusion.subject(made, library=libraries.of("torch"))
     assert not any("loop" in s.label for s in held.samplers)
     assert max(len(s.grid) for s in held.samplers) < 10
-    own = [s for s in held.samplers if "FIXED_LARGE" in s.label and "eta = 0.4" not in s.label]
+    own = [s for s in held.samplers if "FIXED_LARGE" in s.label and "p_sample" in s.label]
     assert {s.grid[0] for s in own} >= {200, 8}
     report = examine(replace(held, samplers=tuple(own), losses={}))
     assert report.ok, str(report)
@@ -71,7 +71,8 @@ def test_a_long_process_is_walked_in_windows():
 
 def test_no_false_alarm_for_twenty_seeds():
     held = subject(variance="LEARNED_RANGE")
-    own = {name: loss for name, loss in held.losses.items() if not name.endswith("SMALL")}
+    own = {name: loss for name, loss in held.losses.items() if "_X" not in name}
+    own = {name: loss for name, loss in own.items() if "EPS" not in name and "KL" not in name}
     held = replace(held, samplers=(), losses=own, clipped=held.clipped[:2])
     drawing = [c for c in CHECKS if c.name.startswith(RANDOM)]
     for seed in range(20):

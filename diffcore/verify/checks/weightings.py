@@ -79,8 +79,7 @@ def _known(subject: Subject, loss: Loss, times: Sequence[float]) -> dict[str, Ho
         "1 on the error of v": snr + 1.0,
         "min-SNR with gamma = 5": np.minimum(snr, 5.0),
         "max(SNR, 1), truncated": np.maximum(snr, 1.0),
-        "P2 with gamma = 1": snr / (1.0 + snr),
-        "a sigmoid of log SNR": 1.0 / (1.0 / snr + 1.0),
+        "P2 with gamma = 1, which is a sigmoid of log SNR": snr / (1.0 + snr),
     }
     if isinstance(schedule, DiscreteSchedule):
         of_x_0["the posterior's KL"] = np.array([posterior_mean(schedule, int(t)) for t in whole])
