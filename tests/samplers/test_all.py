@@ -321,6 +321,8 @@ def test_parameters_orders_and_calls_are_those_said(name, changed, order, calls)
         said.pop("start", None)  # It has none to start from.
     assert made.parameters == said
     assert (made.order, made.evaluations) == (order, calls)
+    ends = {stage.time_next for stage in made.stages}
+    assert ends.issuperset(GRID[1:])
     plain = inspect.signature(samplers.PLANNERS[name]).parameters
     for key in changed:
         # Order 2 takes no r2, and 2 / 3 is what order 3 has by itself.
@@ -368,6 +370,35 @@ def test_churn_goes_no_higher_than_the_schedule():
     assert near.stages[0].time_next == 80.0
     # As far as 80, not 1.2 of 75.
     assert near.stages[0].z == pytest.approx(math.sqrt(80.0**2 - 75.0**2), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2), ("dpm2", 2)])
+def test_churn_tells_its_parameters_and_an_order_where_it_draws_nothing(name, order):
+    visited = (20.0, 10.0, 1.0, 0.1)
+    made = samplers.PLANNERS[name](KINDS["edm"], visited, s_churn=0.4)
+    assert (made.name, made.order, made.stochastic) == (name, None, True)
+    assert made.parameters == {"s_churn": 0.4, "s_tmin": 0.0, "s_noise": 1.0}
+    beyond = {"s_churn": 0.4, "s_tmin": 60.0, "s_tmax": 70.0, "s_noise": 1.0}
+    made = samplers.PLANNERS[name](KINDS["edm"], visited, **beyond)
+    assert (made.name, made.order, made.stochastic) == (name, order, False)
+    assert made.parameters == beyond
+    assert made.stages == samplers.PLANNERS[name](KINDS["edm"], visited).stages
+
+
+def test_an_ancestral_midpoint_beyond_time_0_is_time_0():
+    """VE's data keep sigma_min: a step down past it calls there, at its true share of the step."""
+    schedule, t, s, eta = schedules.ve(), 0.1, 0.02, 1.15
+    first, second = samplers.dpm2_ancestral(schedule, (t, s), eta=eta).stages
+    assert (first.time_next, second.time) == (0.0, 0.0)
+    sigma_t, sigma_s, sigma_0 = (schedule(u).sigma for u in (t, s, 0.0))
+    up = eta * sigma_s * math.sqrt(1.0 - (sigma_s / sigma_t) ** 2)
+    down = math.sqrt(sigma_s**2 - up**2)
+    assert down < sigma_0
+    share = math.log(sigma_t / sigma_0) / math.log(sigma_t / down)
+    assert second.z == pytest.approx(up, rel=1e-12)
+    # x_s = x_t + (n_down - n_t) ((1 - w) eps_t + w eps_0), w = 1 / (2 share), eps_0 with -m / n_0.
+    wanted = -(down - sigma_t) / sigma_0 * 0.5 / share
+    assert second.m[0] == pytest.approx(wanted, rel=1e-9)
 
 
 def test_a_restart_tells_its_intervals():
