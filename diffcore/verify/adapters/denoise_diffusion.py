@@ -42,12 +42,14 @@ def subject(
     order: int | None = None,
     predicts: Prediction | str | None = None,
     objective: str | None = None,
+    ranks: Sequence[int] = (4,),
 ) -> Subject:
     """The object with its network replaced.
 
     claim: of `p_sample`, by default DDPM with the variance that sigma2 is. predicts: what the
     network puts out, by default x_0 where its name says so, else eps. objective: "simple", or
-    "posterior_mean" for the KL of the posteriors, by default that of the prediction.
+    "posterior_mean" for the KL of the posteriors, by default that of the prediction. ranks: of the
+    arrays that it takes, by default images alone.
     """
     name = _attribute(target)
     assert name is not None
@@ -75,6 +77,7 @@ def subject(
         kind="DenoiseDiffusion",
         make=library.make,
         dtypes=library.dtypes,
+        ranks=tuple(ranks),
         epsilon=epsilon,
         schedule=schedule,
         tables=tables,
