@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..._arrays import Host, to_host
-from .. import reading
 from ..outcome import Outcome
 from ..script import normals
 from ..subject import Answer, Sampler, Subject
@@ -19,7 +18,7 @@ from ..subject import Answer, Sampler, Subject
 SIDES = {2: (105,), 3: (15, 7), 4: (3, 5, 7), 5: (3, 5, 1, 7)}
 """Samples of each rank, of as many elements: odd, and no side the batch's."""
 
-SCALES = (0.3, 1.0, 3.0, 0.6)
+SCALES = (0.3, 1.0, 3.0)
 """Of the samples of a batch, so that what belongs to one is seen in another."""
 
 
@@ -38,12 +37,12 @@ def _batches(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
     scales = np.reshape(SCALES, (-1, 1, 1, 1))
     x_0, x = scales * rng.uniform(-0.9, 0.9, shape), scales * rng.standard_normal(shape)
     whole = _states(subject, sampler, x_0, x, range(len(SCALES)))
-    order = [2, 0, 3, 1]
+    order = [2, 0, 1]
     moved = _states(subject, sampler, x_0, x, order)
     yield _alike(
         sampler, moved, [state[order] for state in whole], "the batch in another order", MIXED
     )
-    for b in range(len(SCALES)):
+    for b in (0, 2):  # The smallest, which feels the others most, and the largest.
         alone = _states(subject, sampler, x_0, x, [b])
         yield _alike(sampler, alone, [state[[b]] for state in whole], f"sample {b} alone", MIXED)
 
@@ -52,12 +51,12 @@ MIXED = "a sample depends on the others in its batch: a mean, norm or quantile o
 
 
 def _ranks(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
-    """Each rank that the target takes, against images of one pixel."""
+    """Each rank that the target takes, against the first of them."""
     rng = np.random.default_rng(subject.seed + 1)
     size = 2 * int(np.prod(SIDES[4]))
     x_0, x = rng.uniform(-0.9, 0.9, size), rng.standard_normal(size)
-    shapes: list[tuple[int, ...]] = [(size, *reading.SAMPLE)]
-    shapes += [(2, *SIDES[rank]) if rank > 1 else (size,) for rank in subject.ranks]
+    shapes: list[tuple[int, ...]]
+    shapes = [(2, *SIDES[rank]) if rank > 1 else (size,) for rank in subject.ranks]
     runs: list[list[Host]] = []
     for shape in shapes:
         where = f"{sampler.label}, shape {shape}"
@@ -73,6 +72,8 @@ def _ranks(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
             yield Outcome(error=1.0, bound=0.0, where=where, cause=cause)
             continue
         runs.append([state.reshape(-1) for state in states])
+        if len(runs) == 1:
+            continue
         cause = "an element depends on the shape it stands in: a factor is laid along a wrong axis"
         yield _alike(sampler, runs[-1], runs[0], f"shape {shape}", cause)
 

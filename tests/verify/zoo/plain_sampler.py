@@ -12,14 +12,14 @@ def ancestral(denoise, alphas, sigmas, x):
             x = a_s * x_0
             break
         r = (a_t * s_s / (a_s * s_t)) ** 2
-        noise = np.random.standard_normal(x.shape).astype(x.dtype)
+        noise = np.random.standard_normal(x.shape).astype(x.dtype)  # noqa: NPY002
         mean = (a_s / a_t) * r * x + a_s * (1 - r) * x_0
         x = mean + s_s * (1 - r) ** 0.5 * noise
     return x
 
 
 def multistep(denoise, alphas, sigmas, x):
-    last_x_0 = None
+    last_x_0, last_h = None, None
     for i in range(len(alphas) - 1):
         a_t, s_t = level(alphas, sigmas, i)
         a_s, s_s = level(alphas, sigmas, i + 1)
