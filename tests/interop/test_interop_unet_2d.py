@@ -81,6 +81,10 @@ VARIANTS = {
         "up_block_types": ("UpBlock2D",) * 2,
     },
     "residual resampling": RESNET,
+    "another type where nothing is resampled": {
+        "down_block_types": ("DownBlock2D", "ResnetDownsampleBlock2D"),
+        "up_block_types": ("UpBlock2D", "ResnetUpsampleBlock2D"),
+    },
     "scale and shift": {"resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": 4},
     "labels": {"num_class_embeds": 5},
     "learned variance": {"out_channels": 6},
