@@ -401,6 +401,21 @@ def test_an_ancestral_midpoint_beyond_time_0_is_time_0():
     assert second.m[0] == pytest.approx(wanted, rel=1e-9)
 
 
+def test_the_ends_of_a_parameters_range_belong_to_it():
+    edm, visited = KINDS["edm"], (20.0, 10.0, 1.0)
+    quiet = samplers.heun(edm, visited, s_churn=0.4, s_noise=0.0)
+    assert not quiet.stochastic
+    assert quiet.stages[0].time_next > 20.0
+    once = samplers.heun(edm, visited, s_churn=0.4, s_tmin=10.0, s_tmax=10.0)
+    assert [s.draws for s in once.stages] == [False, False, True, False, False]
+    widest = samplers.dpm_solver(KINDS["vp_linear"], GRID, order=3, r1=0.6, r2=0.7)
+    assert widest.evaluations == 15
+    silent = samplers.euler_ancestral(KINDS["vp_linear"], GRID, s_noise=0.0)
+    assert not silent.stochastic
+    still = Interval(t_min=0.2, t_max=0.6)
+    assert not restart(KINDS["vp_linear"], samplers.ddim, GRID, still, s_noise=0.0).stochastic
+
+
 def test_a_restart_tells_its_intervals():
     one = Interval(t_min=0.2, t_max=0.6)
     two = Interval(t_min=0.4, t_max=0.8, repetitions=3, times=(0.8, 0.5, 0.4))
