@@ -115,7 +115,9 @@ class _Keys:
 
     def next(self) -> Any:
         self._count += 1
-        return self._random.fold_in(self._random.key(self._seed), self._count)
+        # The default generator takes XLA many seconds to compile for each new shape.
+        key = self._random.key(self._seed, impl="rbg")
+        return self._random.fold_in(key, self._count)
 
 
 def _strict(module: Any) -> Library:
