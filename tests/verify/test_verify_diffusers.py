@@ -62,7 +62,8 @@ DEVIATE = (
 
 
 def of(name, part, kwargs=None):
-    return subject(scheduler, getattr(diffusers, name), kwargs=kwargs, parts=(part,), steps=(5,))
+    made = getattr(diffusers, name)
+    return subject(scheduler, made, kwargs=kwargs, parts=(part,), steps=(5, 4))
 
 
 @pytest.mark.parametrize("name", RIGHT)
