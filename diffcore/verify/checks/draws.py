@@ -108,7 +108,7 @@ def _counted(sampler: Sampler, found: Reading) -> Iterator[Outcome]:
         yield Outcome(
             error=float(abs(has - wanted)),
             bound=0.0,
-            where=f"{has} noises for {wanted}, {sampler.label}",
+            where=f"{has} drawn for {wanted}, {sampler.label}",
             cause="one draw serves several steps" if has < wanted else "more steps add noise",
         )
 

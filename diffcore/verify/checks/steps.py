@@ -18,7 +18,8 @@ import numpy as np
 
 from ..._arrays import Host
 from ...plan import Plan
-from .. import causes, reading
+from .. import causes, coefficients, reading
+from ..coefficients import Coefficients
 from ..outcome import Outcome
 from ..reading import Reading
 from ..rounding import SAFETY, closed_bound, open_bound, time_bound
@@ -84,21 +85,24 @@ def plan(subject: Subject) -> Iterator[Outcome]:
 
 def held(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
     """The outcomes of a reading beside the plan it claims, with the cause where one fails."""
-    outcomes = _nearest(found, exact, sampler)
+    outcomes, exact = _nearest(found, exact, sampler)
     cause = "" if all(o.holds for o in outcomes) else diagnosis(found, sampler)
-    yield from (_because(o, cause) for o in outcomes)
+    table = _table(found, exact, outcomes, sampler)
+    yield from (replace(_because(o, cause), coefficients=table) for o in outcomes)
 
 
-def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> list[Outcome]:
-    """Beside the exact plan; or the formula as published, if that holds and is of its order."""
+def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> tuple[list[Outcome], Plan]:
+    """Beside a plan, and which: the exact one, or the formula as published, if that holds and is
+    of its order.
+    """
     outcomes = list(against(found, exact, sampler))
     published = sampler.claim and sampler.claim.published()
     if published is not None and not all(o.holds for o in outcomes):
         other = published.planner(sampler.schedule, sampler.grid)
         others = list(against(found, other, replace(sampler, claim=published)))
         if other.order == exact.order and all(o.holds for o in others):
-            return others
-    return outcomes
+            return others, other
+    return outcomes, exact
 
 
 def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
@@ -124,6 +128,15 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
             at=k,
             axis=sampler.label,
         )
+
+
+def _table(found: Reading, exact: Plan, outcomes: list[Outcome], sampler: Sampler) -> Coefficients:
+    """The weights beside the exact ones; the outcomes are one for each state after the first."""
+    wanted = reading.exact(exact, sampler)
+    alike = found.states.shape == wanted.states.shape
+    bounds = [0.0, *(o.bound for o in outcomes)] if alike else [0.0] * len(found.states)
+    states = wanted.states if alike else None
+    return coefficients.beside(sampler.label, found.states, states, bounds, found.outputs)
 
 
 def _counts(found: Reading, wanted: Reading) -> str:
