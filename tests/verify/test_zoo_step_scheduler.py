@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     (
         DDIM,
-        "steps",
+        "clipping",
         Mutant(
             name="clipped to [0, 1]",
             old="x_0 = x_0.clamp(-1.0, 1.0)\n            eps",
@@ -112,7 +112,7 @@ MUTANTS = (
     ),
     (
         DDIM,
-        "steps",
+        "clipping",
         Mutant(
             name="eps of the x_0 before it was clipped",
             old="            eps = (sample - now.sqrt() * x_0) / (1 - now).sqrt()\n",
