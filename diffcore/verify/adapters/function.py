@@ -18,7 +18,7 @@ from ..libraries import Library
 from ..subject import Answer, Option, Run, Sampler, Subject
 from . import function_options
 from .function_runs import SIGMAS, Configuration, configurations, refined
-from .network import Network
+from .network import Network, eager
 from .randomness import sources
 
 FLOAT32 = float(np.finfo(np.float32).eps)
@@ -107,6 +107,7 @@ def _launch(
         library.seed(seed)
         levels = run.ends if own else (library.like(np.asarray(run.sigmas), x),)
         given = {**sources(target, library, x, seed), **run.options}
-        return network.run(target(model, x, *levels, **given))
+        with eager(library):
+            return network.run(target(model, x, *levels, **given))
 
     return launch

@@ -10,7 +10,7 @@ import numpy as np
 from ..._arrays import Host, to_host
 from ..libraries import Library
 from .function_runs import SIGMAS
-from .network import Network
+from .network import Network, eager
 from .randomness import sources
 
 Attempt = Callable[[], None]
@@ -88,9 +88,9 @@ def _run(
 ) -> None:
     dtype = library.dtypes[-1]
     x = library.make(np.linspace(-12.0, 12.0, 6).reshape(2, 3, 1, 1), dtype)
-    end = target(
-        model, x, library.make(sigmas, dtype), **{**sources(target, library, x, 0), **options}
-    )
+    given = {**sources(target, library, x, 0), **options}
+    with eager(library):
+        end = target(model, x, library.make(sigmas, dtype), **given)
     if not np.all(np.isfinite(to_host(end))):
         raise ValueError("the result is not finite")
 

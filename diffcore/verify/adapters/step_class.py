@@ -17,7 +17,7 @@ from ..claims import Claim
 from ..libraries import Library
 from ..subject import Answer, Run, Sampler, Subject
 from . import names
-from .network import Network
+from .network import Network, eager
 from .step_class_made import Made, Making, has, parameters
 from .step_class_schedules import SCHEDULES, NativeSchedule
 
@@ -116,7 +116,8 @@ def _sampler(
         made = making(n)  # A new one, so that nothing is left over from the last run.
         network = Network(answer, making.library, made.time)
         making.library.seed(seed)
-        return network.run(drive(made, network, x))
+        with eager(making.library):
+            return network.run(drive(made, network, x))
 
     count = len(found.grid) - 1
     return Sampler(

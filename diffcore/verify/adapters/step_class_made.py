@@ -101,17 +101,15 @@ class Making:
         return tuple(self.library.make(t, self.library.dtypes[-1]) for t in even)
 
     def _described(self, instance: Any, denoiser: Denoiser, times: tuple[Any, ...]) -> Made:
-        dtype = times[0].dtype if is_array(times[0]) else None
+        kind = str(getattr(times[0], "dtype", "")).rpartition(".")[2]
+        dtype = kind if kind in self.library.dtypes else self.library.dtypes[-1]
         native = [float(to_host(t)) if is_array(t) else float(t) for t in times]
         falls = native[0] > native[-1]
         data = min(0.0, native[-1]) if falls else native[-1]
         sign = 1.0 if falls else -1.0
 
         def at(time: float) -> tuple[float, float]:
-            t = self.library.make(data + sign * time, self.library.dtypes[-1])
-            if dtype is not None and t.dtype != dtype:
-                t = self.library.like(np.asarray(to_host(t)), times[0])
-            alpha, sigma = self.schedule(t)
+            alpha, sigma = self.schedule(self.library.make(data + sign * time, dtype))
             return float(to_host(alpha)), float(to_host(sigma))
 
         def time(t: float) -> float:
@@ -119,7 +117,7 @@ class Making:
 
         own = self.schedule  # One of this package is asked itself.
         grid = tuple(map(time, native))
-        single = dtype is not None and str(dtype).endswith("float32")
+        rounding = float(np.finfo(np.dtype(dtype)).eps)
         return Made(
             instance=instance,
             denoiser=denoiser,
@@ -127,7 +125,7 @@ class Making:
             schedule=own if isinstance(own, ContinuousSchedule) else told(at, grid[0]),
             grid=grid,
             time=time,
-            epsilon=max(self.library.epsilon, float(np.finfo(np.float32).eps) * single),
+            epsilon=max(self.library.epsilon, rounding),
         )
 
 
