@@ -100,7 +100,7 @@ def of_noise(sampler: Sampler, scales: npt.ArrayLike) -> str:
     pairs = list(pairwise(sampler.grid))
     if len(np.atleast_1d(scales)) == len(pairs) - 1:
         pairs = pairs[:-1]  # A step to data draws no noise.
-    if len(np.atleast_1d(scales)) != len(pairs):
+    if not pairs or len(np.atleast_1d(scales)) != len(pairs):
         return ""
     t = [sampler.schedule(a) for a, _ in pairs]
     s = [sampler.schedule(b) for _, b in pairs]

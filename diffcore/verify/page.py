@@ -7,7 +7,7 @@ from string import Template
 from . import plots
 from .coefficients import Coefficients
 from .outcome import Result, Verdict
-from .text import sizes, summary
+from .text import error, sizes, summary
 
 WORDS = {
     Verdict.FAILS: ("fails", "bad"),
@@ -46,19 +46,23 @@ p { margin: .35rem 0; }
 dl { display: grid; grid-template-columns: 5rem 1fr; gap: .25rem .8rem; margin: .7rem 0 .2rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .cause { font-weight: 600; }
-code, .num { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .9em; }
+td.num { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .9em; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(27rem, 100%), 1fr));
+  gap: 1rem; align-items: start; } .grid .card { margin: 0; min-width: 0; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .7rem .4rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 th { font-size: .82rem; color: var(--soft); font-weight: 600; }
-td.num, th.num { text-align: right; white-space: nowrap; }
-.weights { font-size: .82rem; } .weights td, .weights th { padding: .25rem .6rem; }
+td.num, th.num { text-align: right; white-space: nowrap; padding-right: 1.2rem; }
+.weights { font-size: .82rem; width: auto; min-width: 50%; }
+.weights td, .weights th { padding: .25rem .6rem; white-space: nowrap; }
+.weights tbody th { position: sticky; left: 0; background: var(--paper); }
 .weights td.off { background: var(--bad-paper); color: var(--bad); }
 .weights td.first { outline: 2px solid var(--bad); outline-offset: -2px; font-weight: 700; }
 .weights small { display: block; color: var(--soft); font-weight: 400; }
 .weights td.zero { color: #b4bac2; }
-svg { width: 100%; height: auto; max-width: 46rem; display: block; margin-top: .6rem; }
+svg { width: 100%; height: auto; max-width: 44rem; display: block; margin-top: .6rem; }
 details { margin-top: .6rem; } summary { cursor: pointer; color: var(--soft); }
 footer { color: var(--soft); font-size: .85rem; margin-top: 2.5rem; }
 @media (max-width: 40rem) {
@@ -132,8 +136,14 @@ def html(target: str, kind: str, results: Sequence[Result]) -> str:
         failures=_section("What fails", [_failure(r) for r in failed]),
         rows="\n".join(map(_row, (*failed, *held))),
         others=_others(others),
-        plots=_section("Errors of what holds", [_shown(r) for r in held if _shown(r)]),
+        plots=_section("What holds, in detail", _grid([_shown(r) for r in held])),
     )
+
+
+def _grid(parts: Sequence[str]) -> list[str]:
+    """The parts that there are, side by side where there is room."""
+    there = [part for part in parts if part]
+    return ['<div class="grid">\n', *there, "</div>\n"] if there else []
 
 
 def _section(title: str, parts: Sequence[str]) -> str:
@@ -147,7 +157,7 @@ def _mark(verdict: Verdict) -> str:
 
 def _failure(result: Result) -> str:
     facts = [
-        ("error", f'<span class="num">{escape(sizes(result))}</span>'),
+        ("error", escape(error(result))),
         ("where", escape(result.where)),
         ("cause", f'<span class="cause">{escape(result.cause)}</span>' if result.cause else ""),
         ("note", escape(result.note)),
@@ -198,7 +208,9 @@ def _weights(table: Coefficients | None) -> str:
     )
     part = table.size != (len(table.rows), len(table.columns))
     whole = f"; part of {table.size[0]} x {table.size[1]}" if part else ""
-    beside = "the exact one below a wrong one" if table.exact else "those found"
+    beside = "those found"
+    if table.exact:
+        beside = "all as the exact ones" if table.first_wrong is None else "exact below wrong"
     return (
         f"<details open><summary>Weights of each state, {escape(table.label)}: {beside}{whole}"
         f'</summary><div class="wide"><table class="weights"><thead><tr><th></th>{columns}</tr>'

@@ -29,21 +29,29 @@ def svg(result: Result) -> str:
 
 
 def _drawn(curves: Sequence[Curve], smallest: float) -> str:
-    figure = optional("matplotlib.figure", "plot").Figure((7.2, 2.7), layout="constrained")
+    figure = optional("matplotlib.figure", "plot").Figure((6.2, 2.5), layout="constrained")
+    ticker = optional("matplotlib.ticker", "plot")
     axes = figure.subplots()
     floor = smallest / 3.0
     for rank, (name, points) in enumerate(curves):
         at = [p.at for p in points]
         errors = [max(p.error, floor) if math.isfinite(p.error) else math.nan for p in points]
         label = name if rank == 0 else None
-        axes.plot(at, errors, color=GOOD, lw=1.4, alpha=1.0 if rank == 0 else 0.25, label=label)
+        alpha = 1.0 if rank == 0 else 0.25
+        axes.plot(at, errors, ".-", color=GOOD, lw=1.4, ms=4.0, alpha=alpha, label=label)
         over = [(p.at, e) for p, e in zip(points, errors, strict=True) if not p.error <= p.bound]
         axes.plot(*zip(*over, strict=True) if over else ((), ()), "o", color=BAD, ms=4.0)
     bounds = [(p.at, p.bound) for p in curves[0][1] if 0.0 < p.bound < math.inf]
     if bounds:
         axes.plot(*zip(*bounds, strict=True), "--", color=LIMIT, lw=1.2, label="its bound")
+    slope = all(p.bound == math.inf for _, points in curves for p in points)
+    if slope:  # An order is one, on logarithmic axes.
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+    elif all(float(p.at).is_integer() for _, points in curves for p in points):
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_yscale("log")
-    axes.set_xlabel("step or time")
+    axes.set_xlabel("steps" if slope else "step or time")
     axes.set_ylabel("error")
     axes.grid(color="#e4e6ea", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -30,23 +30,24 @@ def report(target: str, kind: str, results: Sequence[Result]) -> str:
 
 def summary(failed: int, held: int) -> str:
     """How many checks fail and hold, in words."""
-    if not failed and not held:
-        return "nothing to check"
-    fails = f"{failed} fail" + "s" * (failed == 1)
-    holds = f"{held} hold" + "s" * (held == 1)
-    return f"{fails}, {holds}" if failed else f"all {held} hold" if held > 1 else "1 holds"
+    holds = f"{held or 'none'} hold" + "s" * (held < 2)
+    if failed:
+        return f"{failed} fail{'s' * (failed == 1)}, {holds}"
+    return f"all {held} hold" if held > 1 else holds if held else "nothing to check"
 
 
 def sizes(result: Result) -> str:
-    """The error and its bound, as they are compared."""
+    """The error and its bound, in few letters."""
     if result.error is None or result.bound is None:
         return ""
+    if result.bound == 0.0:
+        return "exact" if result.error == 0.0 else f"{result.error:.3g} of 0"
     return f"{result.error:.1e} of {result.bound:.1e}"
 
 
 def _failure(result: Result, width: int) -> Iterator[str]:
     yield _ends(f"FAILS  {result.check:<{width}}  {result.identity}", "")
-    parts = [("error", _error(result)), ("at", result.where)]
+    parts = [("error", error(result)), ("at", result.where)]
     parts += [("cause", result.cause), ("note", result.note)]
     for name, words in parts:
         if words:
@@ -59,8 +60,11 @@ def _failure(result: Result, width: int) -> Iterator[str]:
             )
 
 
-def _error(result: Result) -> str:
-    if not result.bound:
+def error(result: Result) -> str:
+    """The error and its bound, in words."""
+    if result.error is None or result.bound is None:
+        return ""
+    if result.bound == 0.0:
         return f"{result.error:.3g}, where none is allowed"
     return f"{result.error:.3g}, allowed {result.bound:.3g}"
 

@@ -30,7 +30,7 @@ from ..rounding import closed_bound
 from ..subject import Sampler, Subject
 from .convergence import VARIANCE, errors_at_end, errors_on_the_way, fit
 
-COUNTS = (4, 6, 8, 12, 16, 24, 32, 48, 64)
+COUNTS = (4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
 TOLERANCE = 0.35
 FITTED = 5
 """How many of the finest grids the order is fitted over."""
@@ -105,18 +105,22 @@ def order(subject: Subject) -> Iterator[Outcome]:
     series = _series(subject)
     if series is None:
         return
+    yield _converged(series) or _verdict(series)
     for n, error in zip(series.counts, series.errors, strict=True):
-        yield Outcome(error=float(error), bound=np.inf, at=n, axis="error on Gaussian data, steps")
+        yield Outcome(error=float(error), bound=np.inf, at=n, axis="error on Gaussian data")
+
+
+def _converged(series: _Series) -> Outcome | None:
+    """The outcome where too few errors are above rounding to show an order, or are no numbers."""
     errors = series.errors
-    if not np.all(np.isfinite(errors)) or len(series.fitted) < 3:
-        yield Outcome(
-            error=float(errors[-1]),
-            bound=series.floor,
-            where=f"{series.counts[-1]} steps: the error on Gaussian data",
-            note="its error on Gaussian data is within rounding",
-        )
-        return
-    yield _verdict(series)
+    if np.all(np.isfinite(errors)) and len(series.fitted) >= 3:
+        return None
+    return Outcome(
+        error=float(errors[-1]),
+        bound=series.floor,
+        where=f"{series.counts[-1]} steps: the error on Gaussian data",
+        note="its error on Gaussian data is within rounding",
+    )
 
 
 def _verdict(series: _Series) -> Outcome:
@@ -179,8 +183,8 @@ def _series(subject: Subject) -> _Series | None:
     made: list[Sampler] = []
     readings: list[Reading] = []
     for n in COUNTS if subject.with_steps is not None else ():
-        if made and n > _most(made[0]):
-            break
+        if made and (n > _most(made[0]) or (n == COUNTS[-1] and made[0].claim is not None)):
+            break  # What has a plan is compared with it at any number of steps.
         try:
             assert subject.with_steps is not None
             sampler = subject.with_steps(n)

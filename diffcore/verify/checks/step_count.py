@@ -5,6 +5,7 @@ be a planner, its weights are the plan's at these counts too.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from .. import reading
 from ..outcome import Outcome
@@ -32,9 +33,8 @@ def step_count(subject: Subject) -> Iterator[Outcome]:
 
 
 def _end(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
-    if sampler.schedule(sampler.grid[-1]).sigma == 0.0:
-        *_, end = point_mass(subject, sampler)
-        yield end
+    for end in list(point_mass(subject, sampler))[-1:]:  # With noise above 0 it is not decided.
+        yield replace(end, at=None)
 
 
 def _weights(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
