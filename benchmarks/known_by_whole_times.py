@@ -23,6 +23,14 @@ BY_WHOLE_TIMES = (
         fixed(reproduced.stale_betas),
     ),
     Known(
+        ("CogVideoXDDIMScheduler",),
+        ("plan", "exactness", "variance", "draws"),
+        "step(eta",
+        "bug",
+        "`eta` is accepted and not used",
+        fixed(reproduced.unused_eta),
+    ),
+    Known(
         DDIMS,
         ("clipping",),
         "",

@@ -94,8 +94,9 @@ def direction_of_clipped() -> str:
 
 def levels_that_differ(name: str, **config: Any) -> str:
     """How many of the levels that a run of 6 steps goes through differ."""
-    sigmas = made(name, 6, **config).sigmas
-    return f"{len(set(np.float32(sigmas.numpy())))} of {len(sigmas)} levels differ"
+    sigmas = made(name, 6, **config).sigmas.double().numpy()
+    apart = np.abs(np.diff(sigmas)) > 1e-6 * sigmas[:-1]
+    return f"{1 + int(np.sum(apart))} of {len(sigmas)} levels differ"
 
 
 def last_step_of_pndm() -> str:
@@ -209,7 +210,7 @@ def sign_of_third_order() -> str:
         x = scheduler.step(x_0, t, zero, variance_noise=zero).prev_sample
     alpha = float(1 / (1 + scheduler.sigmas[3] ** 2).sqrt())
     slope = (1 - np.exp(-2 * h)) / (-2 * h) + 1
-    found = slope - 2 * float(x) / alpha  # The oldest output is half of both differences.
+    found = 2 * float(x) / alpha - slope  # The oldest output is half of both differences.
     right = (1 - np.exp(-2 * h) - 2 * h) / (2 * h) ** 2 + 0.5
     return f"the second difference weighs {found:.3f} for {right:.3f}"
 
@@ -247,6 +248,16 @@ def stale_betas() -> str:
     scheduler = made("CogVideoXDDIMScheduler")
     bar, beta = float(scheduler.alphas_cumprod[0]), float(scheduler.betas[0])
     return f"1 - alpha_bar_1 = {1 - bar:.3g}, beta_1 = {beta:.3g}"
+
+
+def unused_eta() -> str:
+    """A step with eta = 0 and one with eta = 1."""
+    ends = []
+    for eta in (0.0, 1.0):
+        torch.manual_seed(0)
+        scheduler, x = made("CogVideoXDDIMScheduler", 5), torch.ones(1, 1, 1, 1)
+        ends.append(float(scheduler.step(x, scheduler.timesteps[1], x, eta=eta).prev_sample))
+    return f"one step ends in {ends[0]:.6f} with eta = 0, in {ends[1]:.6f} with eta = 1"
 
 
 def second_state_of_third_order() -> str:
