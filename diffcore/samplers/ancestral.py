@@ -111,8 +111,6 @@ def _halfway(schedule: Schedule, t: float, drop: float) -> tuple[float | None, f
         middle = 0.0
     else:
         assert isinstance(schedule, DiscreteSchedule)
-        below = range(1, int(t))
-        if not below:
-            return None, 0.0
-        middle = min(below, key=lambda u: abs(schedule.log_snr_at(u) - target))
+        # A step from t = 1 is to data, and has been dealt with.
+        middle = min(range(1, int(t)), key=lambda u: abs(schedule.log_snr_at(u) - target))
     return middle, 0.5 * schedule.log_snr_gap(middle, t) / drop
