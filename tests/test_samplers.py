@@ -12,6 +12,7 @@ from strategies import timed
 
 from diffcore import noise, oracles, plan, process, samplers, schedules, times
 from diffcore.samplers._first_order import first_order, log_kept
+from diffcore.samplers._trace import Trace
 
 EPS = np.finfo(np.float64).eps
 PLANS = {
@@ -113,6 +114,32 @@ def test_a_step_up_from_data_scales_them():
     noised = first_order(schedule, 300, 400, eta=1.0)
     scale, variance = process.transition(schedule, 300, 400)
     assert noised == (scale, 0.0, pytest.approx(math.sqrt(variance), rel=4 * EPS))
+
+
+def test_a_call_that_a_stage_does_not_weigh_is_made_all_the_same():
+    trace = Trace(schedules.flow(), 0.9)
+    first = trace.denoise()
+    trace.move(0.5, trace.x)
+    trace.move(0.5, trace.x + first)
+    made = trace.plan("late")
+    assert [(s.x, s.m, s.calls) for s in made.stages] == [
+        ((1.0,), (0.0,), True),
+        ((1.0,), (1.0,), False),
+    ]
+
+
+def test_steps_between_neighbouring_times():
+    """Where there is one whole time inside, or the next one down alone."""
+    schedule = schedules.linear(10)
+    assert samplers.plms(schedule, (9, 7, 5, 3, 1), start="singlestep").evaluations == 3 * 4 + 1
+    # The trapezoidal rule where there is none: two calls.
+    assert samplers.plms(schedule, (9, 8, 7, 6, 5), start="singlestep").evaluations == 3 * 2 + 1
+    low = samplers.dpm2_ancestral(schedule, (2, 1))
+    assert low.evaluations == 2
+    assert [s.time_next for s in low.stages] == [1, 1]
+    np.testing.assert_allclose(
+        plan.variances(low, schedule), [schedule(t).sigma ** 2 for t in (2, 1, 1)], rtol=1e-12
+    )
 
 
 class Halfway:

@@ -306,6 +306,7 @@ FLOW = {"predictor": 3, "corrector": 4, "tau": 0.0}
         ("sa_solver", {"tau": 0.0}, 2, 5),
         ("sa_solver", {"predictor": 1, "corrector": 3, "tau": 0.0}, 2, 5),
         ("sa_solver", FLOW, 4, 7),
+        ("sa_solver", {**FLOW, "predictor": 4}, 4, 7),
         ("sa_solver", {**FLOW, "corrector": 0}, 3, 6),
         ("sa_solver", {**FLOW, "start": "lower"}, 3, 5),
         ("sa_solver", {**FLOW, "lower_order_end": True}, 2, 7),
@@ -378,6 +379,10 @@ def test_churn_tells_its_parameters_and_an_order_where_it_draws_nothing(name, or
     made = samplers.PLANNERS[name](KINDS["edm"], visited, s_churn=0.4)
     assert (made.name, made.order, made.stochastic) == (name, None, True)
     assert made.parameters == {"s_churn": 0.4, "s_tmin": 0.0, "s_noise": 1.0}
+    # gamma is shared out over the three steps, at most sqrt(2) - 1 to each.
+    assert made.stages[0].time_next == pytest.approx(20.0 * (1.0 + 0.4 / 3), rel=1e-12)
+    most = samplers.PLANNERS[name](KINDS["edm"], visited, s_churn=9.0).stages[0]
+    assert most.time_next == pytest.approx(20.0 * math.sqrt(2.0), rel=1e-12)
     beyond = {"s_churn": 0.4, "s_tmin": 60.0, "s_tmax": 70.0, "s_noise": 1.0}
     made = samplers.PLANNERS[name](KINDS["edm"], visited, **beyond)
     assert (made.name, made.order, made.stochastic) == (name, order, False)
