@@ -17,6 +17,7 @@ ONE_STEP = (
 """Those whose steps know nothing of the steps before."""
 
 STEPS = (1, 2)
+EDM = schedules.edm(20.0)
 
 STEPPED = {
     "runge_kutta": {"order": 2},
@@ -31,8 +32,8 @@ def normal(like, step):
 
 
 @lru_cache
-def planned(planner, schedule, grid):
-    return PLANNERS[planner](schedule, grid)
+def planned(planner, schedule, grid, **parameters):
+    return PLANNERS[planner](schedule, grid, **parameters)
 
 
 def run(model, planner, schedule, grid, x):
@@ -75,6 +76,11 @@ def as_class(planner):
     return Sampler
 
 
+@lru_cache
+def levels(n):
+    return times.karras(EDM, n, sigma_max=10.0, sigma_min=0.02)
+
+
 def as_scheduler(planner, parameters):
     """set_timesteps and step on x / alpha, of a network of eps that is told log(sigma) / 4."""
 
@@ -85,9 +91,8 @@ def as_scheduler(planner, parameters):
             self.alphas_cumprod = schedules.linear(40).alpha_bar[1:]
 
         def set_timesteps(self, num_inference_steps):
-            levels = schedules.edm(20.0)
-            grid = times.karras(levels, num_inference_steps, sigma_max=10.0, sigma_min=0.02)
-            made = PLANNERS[planner](levels, grid, **parameters)
+            grid = levels(num_inference_steps)
+            made = planned(planner, EDM, grid, **parameters)
             called = [stage.time for stage in made.stages if stage.calls]
             ends = [max(s for s in grid if s <= t * (1.0 + 1e-12)) for t in called]
             self.timesteps = np.log(called) / 4.0
