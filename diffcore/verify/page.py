@@ -165,13 +165,13 @@ def _failure(result: Result) -> str:
     listed = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
     return (
         f'<article class="card bad">\n{_head(result)}\n<dl>{listed}</dl>\n'
-        f"{plots.svg(result)}{_weights(result.coefficients)}</article>\n"
+        f"{plots.svg(result)}{_weights(result.coefficients, 'open')}</article>\n"
     )
 
 
 def _shown(result: Result) -> str:
     """The plot and the weights of a check that holds; empty where it has neither."""
-    inside = plots.svg(result) + _weights(result.coefficients)
+    inside = plots.svg(result) + _weights(result.coefficients, "")
     return f'<article class="card">\n{_head(result)}\n{inside}</article>\n' if inside else ""
 
 
@@ -198,7 +198,7 @@ def _others(results: Sequence[Result]) -> str:
     return f"<details><summary>{len(results)} not applicable</summary><p>{names}</p></details>"
 
 
-def _weights(table: Coefficients | None) -> str:
+def _weights(table: Coefficients | None, unfolded: str) -> str:
     """The table of weights: a wrong one with the exact one below it, the first one framed."""
     if table is None:
         return ""
@@ -212,9 +212,9 @@ def _weights(table: Coefficients | None) -> str:
     if table.exact:
         beside = "all as the exact ones" if table.first_wrong is None else "exact below wrong"
     return (
-        f"<details open><summary>Weights of each state, {escape(table.label)}: {beside}{whole}"
-        f'</summary><div class="wide"><table class="weights"><thead><tr><th></th>{columns}</tr>'
-        f"</thead><tbody>{rows}</tbody></table></div></details>"
+        f"<details {unfolded}><summary>Weights of each state, {escape(table.label)}: "
+        f'{beside}{whole}</summary><div class="wide"><table class="weights"><thead><tr>'
+        f"<th></th>{columns}</tr></thead><tbody>{rows}</tbody></table></div></details>"
     )
 
 

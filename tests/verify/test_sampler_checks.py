@@ -111,6 +111,8 @@ def test_an_order_that_is_not_kept_is_told():
     assert report["order"].error == pytest.approx(1.0, abs=0.1)
     assert examined(samplers.heun, "edm", order=3)["order"].verdict is Verdict.FAILS
     assert examined(samplers.lms, "edm", order=4)["order"].verdict is Verdict.HOLDS
+    more = examined(samplers.ddim, "edm", claim=claim("ddim"), order=2)
+    assert [r.check for r in more.failures] == ["order"]
 
 
 def test_weights_that_are_off_do_not_converge():

@@ -96,7 +96,7 @@ def _shapes(sampler: Sampler, found: Reading) -> Iterator[Outcome]:
         bound=0.0,
         where=sampler.label,
         cause=f"draws noise of shape {odd[0]} for a state of shape {found.shape}" if odd else "",
-        note=f"draws {found.silent} noises that no state holds" if found.silent else "",
+        note=f"of its draws {found.silent} have no weight in any state" if found.silent else "",
     )
 
 
