@@ -1,18 +1,15 @@
 """`diffcore verify`: hold somebody's diffusion code against the reference."""
 
 import argparse
-import importlib
 import inspect
 import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._arguments import at_least, number
 from ._outputs import reserve
 from ._planners import SYNTAX, sampler
+from ._targets import importable, imported, require_arguments, require_known
 
 if TYPE_CHECKING:
     from ..verify import Claim, Report
@@ -96,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if args.target is None:
         raise ValueError("TARGET must be given: module:Name of what to verify")
     _reserve(args)
-    with _importable(args.path):
+    with importable(args.path):
         report = _checked(args)
     if not report.held and not report.failures:
         raise ValueError(f"TARGET {args.target} is a {report.kind} without anything to check")
@@ -140,10 +137,10 @@ def _checked(args: argparse.Namespace) -> "Report":
     from .. import verify
     from ..verify.adapters import ADAPTERS
 
-    target, kwargs = _imported(args.target), dict(args.kwargs)
+    target, kwargs = imported(args.target), dict(args.kwargs)
     adapter = next((a for a in ADAPTERS if a.matches(target)), None)
     if adapter is None and callable(target):
-        _require_arguments(args.target, target, kwargs)
+        require_arguments(args.target, target, kwargs)
         target, kwargs = target(**kwargs), {}
     options = kwargs
     if adapter is not None and kwargs:
@@ -151,7 +148,7 @@ def _checked(args: argparse.Namespace) -> "Report":
         if "kwargs" in taken:
             options = {"kwargs": kwargs}
         else:
-            _require_known(target, taken, kwargs)
+            require_known(target, taken, kwargs)
     return verify.check(
         target,
         claims=_claim(args.claims),
@@ -177,68 +174,6 @@ def _claim(named: tuple[str, dict[str, Any]] | None) -> "Claim | None":
     except (TypeError, ValueError) as error:
         raise ValueError(f"--claims {name}: {error}") from error
     return made
-
-
-def _imported(text: str) -> Any:
-    """The object of `module:Name`, Name a path of attributes."""
-    module, colon, name = text.partition(":")
-    if not (module and colon and name):
-        raise ValueError(f"TARGET must be module:Name, got {text!r}")
-    try:
-        found: Any = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ImportError(f"TARGET {text}: {error}") from error
-    except SystemExit as error:
-        raise ImportError(f"TARGET {text}: importing {module} ends the program") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ImportError(f"TARGET {text}: importing {module} raises {reason}") from error
-    for part in name.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise ValueError(f"TARGET {text}: there is no {part} in {module}") from None
-    return found
-
-
-def _require_known(
-    target: Any, taken: Mapping[str, inspect.Parameter], kwargs: Mapping[str, Any]
-) -> None:
-    """ValueError for an argument that neither the adapter nor the target takes."""
-    known = dict(taken)
-    if any(p.kind is p.VAR_KEYWORD for p in taken.values()):
-        known |= inspect.signature(target).parameters
-        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(target).parameters.values()):
-            return
-    own = ("target", "library", "claim", "order")
-    for name in kwargs:
-        if name in own or name not in known or known[name].kind is inspect.Parameter.VAR_KEYWORD:
-            raise ValueError(f"--kwargs must have arguments of the target, got {name!r}")
-
-
-def _require_arguments(text: str, target: Any, kwargs: dict[str, Any]) -> None:
-    """TypeError where what is to be called does not take the arguments."""
-    try:
-        inspect.signature(target).bind(**kwargs)
-    except TypeError as error:
-        raise TypeError(
-            f"TARGET {text} is of no known kind, and cannot be called for one: {error}; "
-            "see --kwargs"
-        ) from None
-    except ValueError:  # A built-in without a signature.
-        return
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Modules of the folder come first while the block runs, which may import more of them."""
-    if not folder.is_dir():
-        raise NotADirectoryError(f"--path {folder} is not a folder")
-    sys.path.insert(0, str(folder.resolve()))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder.resolve()))
 
 
 def _mapping(text: str) -> dict[str, Any]:
