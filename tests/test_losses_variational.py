@@ -354,6 +354,16 @@ def test_a_variance_for_each_sample():
             np.testing.assert_allclose(each[row], number[row], rtol=16 * EPSILON)
 
 
+def test_each_sample_may_step_to_a_time_of_its_own():
+    schedule, x_0, x_t, output = terms_at(7)
+    s = np.array([0, 3, 6])
+    got = losses.vlb_term(schedule, V, output, x_0, x_t, 7, s, variance="large")
+    for row, before in enumerate(s.tolist()):
+        term = losses.l_0 if before == 0 else losses.l_t
+        wanted = term(schedule, V, output, x_0, x_t, 7, before, variance="large")
+        np.testing.assert_allclose(got[row], wanted[row], rtol=1e-12)
+
+
 def test_numpys_numbers_are_numbers():
     schedule, x_0, x_t, output = terms_at(1)
     for function, t in ((losses.l_0, 1), (losses.l_t, 2), (losses.vlb_term, 1)):
