@@ -15,6 +15,7 @@ from strategies import timed
 from diffcore import noise, oracles, plan, samplers, schedules, times
 from diffcore.plan import Plan, Stage
 from diffcore.samplers import Interval, restart
+from diffcore.samplers._predict_correct import multistep
 
 
 def restarted(schedule, grid):
@@ -360,6 +361,52 @@ def weights_of(stage):
     """Two states and two outputs, and the noise."""
     pad = lambda c: (*c, *[0.0] * (2 - len(c)))  # noqa: E731
     return [*pad(stage.x), *pad(stage.m), stage.z]
+
+
+@pytest.mark.parametrize(("share", "calls"), [(0.55, 3), (0.61, 2)])
+def test_a_first_call_too_late_in_the_step_stays_alone(share, calls):
+    """At 2/3 of the step in lambda the last output would weigh nothing."""
+    half_log_snr = np.array([2.0, -2.0 + 4 * 0.67, -2.0 + 4 * share, -2.0])
+    schedule = schedules.from_alpha_bar(1.0 / (1.0 + np.exp(-2.0 * half_log_snr)))
+    for name in ("dpm_solver", "dpm_solver_pp"):
+        made = samplers.PLANNERS[name](schedule, (4, 1), order=3, variant="singlestep")
+        assert made.evaluations == calls
+        assert [s.time for s in made.stages] == [4, 3, 2][:calls]
+        for residual in plan.mean_residuals(made, schedule):
+            assert abs(residual) < 1e-14
+
+
+def test_first_steps_call_inside_at_equal_parts():
+    schedule = KINDS["vp_linear"]
+    ends = [0.5 * schedule.log_snr_at(t) for t in GRID[:2]]
+    cases = (("deis", 3, 2), ("lms", 3, 2), ("lms", 4, 3), ("dpm_solver_pp", 3, 2), ("unipc", 3, 3))
+    for name, p, parts in cases:
+        made = samplers.PLANNERS[name](schedule, GRID, order=p)
+        inside = [0.5 * schedule.log_snr_at(s.time_next) for s in made.stages[:parts]]
+        wanted = [ends[0] + (ends[1] - ends[0]) * k / parts for k in range(1, parts + 1)]
+        assert inside == pytest.approx(wanted, rel=1e-9)
+        # Every output counts in the step.
+        assert len(made.stages[parts - 1].m) == parts
+        assert all(made.stages[parts - 1].m)
+
+
+def test_the_published_third_order_leaves_the_second_call_out():
+    for name in ("dpm_solver", "dpm_solver_pp"):
+        parameters = {"order": 3, "variant": "singlestep"}
+        for formula, counts in (("exact", True), ("published", False)):
+            made = samplers.PLANNERS[name](KINDS["flow"], GRID, formula=formula, **parameters)
+            newest, second, first = made.stages[2].m
+            assert newest
+            assert first
+            assert bool(second) is counts
+
+
+def test_the_loops_defaults_are_the_plain_methods():
+    schedule = KINDS["vp_linear"]
+    for p in (1, 2, 3):
+        wanted = samplers.dpm_solver_pp(schedule, GRID, p)
+        got = multistep(schedule, GRID, predictor=p).plan("dpm_solver_pp")
+        assert got.stages == wanted.stages
 
 
 def test_churn_goes_no_higher_than_the_schedule():

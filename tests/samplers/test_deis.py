@@ -175,3 +175,12 @@ def test_diffusers_wastes_a_call_on_karras_sigmas():
 )
 def test_the_quadrature_halves_where_it_must(f, low, high, wanted, rel):
     assert _integrals._integral(f, low, high) == pytest.approx(wanted, rel=rel)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 0.0)])
+def test_the_quadrature_ends_where_there_is_no_integral(low, high):
+    """1 / v: 48 halvings towards 0, of log 2 each, and the rule's two halves of what is left."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    wanted = 49 * math.log(2.0) + np.sum(weights / (1.0 + nodes))
+    got = _integrals._integral(lambda v: 1.0 / abs(v), low, high)
+    assert got == pytest.approx(wanted, rel=1e-12)
