@@ -113,7 +113,8 @@ class Run:
     def _order(self, mutant: Mutant) -> list[str]:
         first, last = mutant.scope_lines if mutant.default else mutant.lines
         lines = range(first, last + 1)
-        reach = set().union(*(self.baseline.lines.get((mutant.path, k), set()) for k in lines))
+        found = (self.baseline.lines.get((mutant.path, k), set()) for k in lines)
+        reach = self.items.keys() & set().union(*found)
         here, near = self.kills[mutant.scope + mutant.path], self.kills[mutant.path]
         often = [t for t, _ in here.most_common(6)] + [t for t, _ in near.most_common(6)]
         before = [t for t in dict.fromkeys(often) if t in reach]
@@ -138,20 +139,16 @@ class Run:
         return 0
 
     def _measured(self, paths: set[str]) -> Baseline:
-        """Runs every test once, in a child; those that fail are left out."""
-        kept = Path(self.options.baseline) if self.options.baseline else None
-        if kept and kept.exists():
-            return pickle.loads(kept.read_bytes())  # type: ignore[no-any-return]
+        """Runs every test that the kept file lacks, in a child; those that fail are left out."""
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "baseline"
-            status = _forked(lambda: self._measure(paths, file))
+            file = Path(self.options.baseline or Path(folder) / "baseline")
+            known = pickle.loads(file.read_bytes()) if file.exists() else Baseline({}, {}, set())
+            status = _forked(lambda: self._measure(paths, file, known))
             if status:
                 raise RuntimeError(f"the tests did not run through: {status}")
-            if kept:
-                kept.write_bytes(file.read_bytes())
             return pickle.loads(file.read_bytes())  # type: ignore[no-any-return]
 
-    def _measure(self, paths: set[str], file: Path) -> int:
+    def _measure(self, paths: set[str], file: Path, known: Baseline) -> int:
         files = {str(Path(p).resolve()): p for p in paths}
         there = set(sys.modules)
         seconds: dict[str, float] = {}
@@ -166,15 +163,19 @@ class Run:
             return trace
 
         for test, item in self.items.items():
+            if test in known.seconds:
+                continue
             started = time.process_time()
             sys.settrace(trace)
             fine = self.outcomes.passes(item)
             sys.settrace(None)
             if fine:
                 seconds[test] = time.process_time() - started
-        for reached in lines.values():
-            reached &= seconds.keys()
-        file.write_bytes(pickle.dumps(Baseline(seconds, dict(lines), set(sys.modules) - there)))
+        for line, reached in lines.items():
+            known.lines.setdefault(line, set()).update(reached & seconds.keys())
+        known.seconds.update(seconds)
+        known.modules.update(set(sys.modules) - there)
+        file.write_bytes(pickle.dumps(known))
         return 0
 
 
