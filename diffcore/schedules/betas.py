@@ -129,7 +129,7 @@ def from_alpha_bar(alpha_bar: npt.ArrayLike) -> DiscreteSchedule:
             f"got {host[t - 1]} at t = {t}"
         )
     with np.errstate(divide="ignore"):
-        log_alpha_bar = np.where(host > 0.5, np.log1p(host - 1.0), np.log(host))
+        log_alpha_bar = np.log(host)
     config = {"kind": "from_alpha_bar", "alpha_bar": host.tolist()}
     return of_log_alpha_bar(log_alpha_bar, config)
 
@@ -172,12 +172,12 @@ def _squared_line(T: int, start: float, end: float) -> Host:
 
 
 def _compensated_cumsum(values: Host) -> Host:
-    """Running sums, each the correctly rounded sum of its terms but for an ulp."""
+    """Running sums of numbers of one sign, each correctly rounded but for an ulp (Kahan 1965)."""
     sums, total, lost = [], 0.0, 0.0
     for value in values.tolist():
         new = total + value
         if math.isfinite(new):
-            lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+            lost += (total - new) + value
         total = new
         sums.append(total + lost)
     return np.array(sums)
