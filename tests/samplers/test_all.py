@@ -390,6 +390,29 @@ def test_first_steps_call_inside_at_equal_parts():
         assert all(made.stages[parts - 1].m)
 
 
+def test_a_lower_last_step_but_one_calls_at_its_own_share():
+    """r1 = 0.3 is order 3's; the step of order 2 before the last calls half way."""
+    schedule = KINDS["vp_linear"]
+    made = samplers.dpm_solver(schedule, GRID, order=3, r1=0.3, lower_order_end=True)
+    t, u, s = (0.5 * schedule.log_snr_at(v) for v in (0.4, made.stages[-3].time_next, 0.2))
+    assert made.stages[-3].time == 0.4
+    assert u == pytest.approx((t + s) / 2, rel=1e-9)
+    assert samplers.dpm_solver(schedule, GRID, order=3).parameters["r1"] == 1 / 3
+    assert samplers.dpm_solver(schedule, GRID, order=3).parameters["r2"] == 2 / 3
+
+
+def test_runge_kutta_comes_back_from_where_it_went():
+    schedule, walk = KINDS["vp_linear"], (0.1, 0.2, 0.3, 0.4)
+    denoise, x = oracles.gaussian(schedule, 0.1, 0.5), np.array([[0.3], [-0.7]])
+    up = plan.sample(denoise, samplers.runge_kutta(schedule, walk), x)
+    back = plan.sample(denoise, samplers.runge_kutta(schedule, walk[::-1]), up)
+    assert np.max(np.abs(up - x)) > 1e-2
+    np.testing.assert_allclose(back, x, atol=1e-5)
+    for through_data in ((0.0, 0.5), (0.5, 0.0, 0.5), (0.9, 0.5, 0.0, 0.5)):
+        with pytest.raises(ValueError, match="times must have sigma above 0 but for the last, got"):
+            samplers.runge_kutta(schedule, through_data)
+
+
 def test_the_published_third_order_leaves_the_second_call_out():
     for name in ("dpm_solver", "dpm_solver_pp"):
         parameters = {"order": 3, "variant": "singlestep"}
@@ -471,16 +494,21 @@ def test_the_ends_of_a_parameters_range_belong_to_it():
 def test_a_restart_tells_its_intervals():
     one = Interval(t_min=0.2, t_max=0.6)
     two = Interval(t_min=0.4, t_max=0.8, repetitions=3, times=(0.8, 0.5, 0.4))
-    made = restart(KINDS["vp_linear"], samplers.ddim, GRID, one, two, s_noise=1.1, eta=0.0)
+    made = restart(KINDS["vp_linear"], samplers.ddim, GRID, one, two, s_noise=1.1, eta=0.5)
     assert made.name == "restart_ddim"
     assert made.parameters == {
-        "eta": 0.0,
+        "eta": 0.5,
         "s_noise": 1.1,
         "intervals": [
             {"t_min": 0.2, "t_max": 0.6, "repetitions": 1, "times": [0.6, 0.4, 0.2]},
             {"t_min": 0.4, "t_max": 0.8, "repetitions": 3, "times": [0.8, 0.5, 0.4]},
         ],
     }
+    # The planner's parameters hold everywhere: down, and on each way back.
+    down = samplers.ddim(KINDS["vp_linear"], GRID[:4], eta=0.5).stages
+    back = samplers.ddim(KINDS["vp_linear"], (0.8, 0.5, 0.4), eta=0.5).stages
+    assert made.stages[: len(down)] == down
+    assert made.stages[len(down) + 1 : len(down) + 1 + len(back)] == back
     assert restart(KINDS["vp_linear"], samplers.ddim, GRID) == samplers.ddim(
         KINDS["vp_linear"], GRID
     )
