@@ -397,6 +397,18 @@ def test_a_shifted_schedule_keeps_its_times():
         assert moved.T == 3
 
 
+def test_zero_terminal_snr_keeps_the_times_and_says_what_it_is():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    once = schedules.zero_terminal_snr(spaced)
+    for inner, schedule in ((spaced, once), (once, schedules.zero_terminal_snr(once))):
+        np.testing.assert_array_equal(schedule.origin, [0, 100, 300, 1000])
+        assert schedule.config == {"kind": "zero_terminal_snr", "schedule": inner.config}
+        assert schedules.from_config(schedule.config) == schedule
+        assert schedule(3) == (0.0, 1.0)
+        for name in ("origin", "beta", "alpha", "log_alpha_bar", "posterior_variance"):
+            assert not getattr(schedule, name).flags.writeable
+
+
 def test_times_of_any_sort_respace_alike():
     schedule = schedules.linear(T=10)
     ones = [schedules.respace(schedule, times) for times in ([4, 10], [4.0, 10.0], range(4, 11, 6))]
