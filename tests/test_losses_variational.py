@@ -413,6 +413,15 @@ def test_every_library(xp, dtype):
         np.testing.assert_allclose(as_numpy(got), rows, rtol=tolerance, err_msg=name)
 
 
+def test_number_times_in_every_library(xp):
+    schedule, x_0, x_t, output = terms_at(7)
+    arrays = [make(xp, a) for a in (output, x_0, x_t)]
+    for function, t in ((losses.l_t, 7), (losses.vlb_term, 7), (losses.l_0, 1)):
+        got = function(schedule, V, *arrays, t)
+        wanted = function(schedule, V, output, x_0, x_t, t)
+        np.testing.assert_allclose(as_numpy(got), wanted, rtol=1e-12)
+
+
 FUNCTIONS = {
     "vlb_term": lambda source, output, x_0, x_t, t: losses.vlb_term(source, V, output, x_0, x_t, t),
     "explicit": lambda source, output, x_0, x_t, t: losses.vlb_term(

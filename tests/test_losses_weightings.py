@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import normal, seeds, shapes, timed
 
 from diffcore import losses, process, schedules
-from diffcore.predictions import EPS, MEAN, SCORE, VELOCITY, X_0, Edm, V
+from diffcore.predictions import EPS, MEAN, SCORE, VELOCITY, X_0, Edm, Prediction, V
 
 EPSILON = np.finfo(np.float64).eps
 WEIGHTINGS = [
@@ -312,3 +312,32 @@ def test_names_and_errors():
             wrong()
     with pytest.raises(ValueError, match="t must be a whole time"):
         losses.snr().weight(schedules.linear(), 1001, np.empty((1, 1)), EPS)
+
+
+@pytest.mark.parametrize(
+    ("given_dtype", "wide"),
+    [("float16", "float32"), ("float32", "float32"), ("float64", "float64")],
+)
+def test_schedules_are_asked_in_at_least_float32(given_dtype, wide):
+    """Seen by a prediction that is EPS, but for noting what it is asked with."""
+    seen = []
+
+    def mix(schedule, t, like):
+        seen.append((str(like.dtype), like.ndim))
+        return EPS.mix(schedule, t, like)
+
+    spy, schedule = Prediction("spy", mix), schedules.linear()
+    x, t = np.ones((2, 3, 4), dtype=given_dtype), np.array([3, 700])
+    losses.simple(schedule, spy, x, x, t, x, losses.min_snr())
+    losses.min_snr().weight(schedule, t, x, spy)
+    assert {dtype for dtype, _ in seen} == {wide}
+    assert seen[-1] == (wide, 3)
+
+
+def test_half_precision_weights_off_the_default_device():
+    torch = pytest.importorskip("torch")
+    like = torch.empty((3, 2), device="meta", dtype=torch.float16)
+    t = torch.empty((3,), dtype=torch.int64, device="meta")
+    weight = losses.min_snr().weight(schedules.linear(), t, like, V)
+    assert weight.device.type == "meta"
+    assert weight.dtype == torch.float16
