@@ -185,6 +185,8 @@ def fresh(mutants: Iterable[Mutant], options: argparse.Namespace) -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    if _forked(lambda: int(pytest.main(arguments(options)))):
+        raise RuntimeError("the tests fail without a mutant")
     with open(options.out, "a") as out:
         for mutant in mutants:
             started = time.monotonic()
