@@ -238,6 +238,32 @@ def test_coefficients_of_array_times_need_no_data(schedule):
                 np.testing.assert_allclose(got, np.broadcast_to(wanted, (2,)), rtol=64 * EPS)
 
 
+def test_one_of_two_times_may_be_a_number(xp):
+    schedule = schedules.linear(100)
+    x_0, x_t = normal(5, (2, 3), 2)
+    a, b = make(xp, x_0), make(xp, x_t)
+    for s, t in ((3, [50, 99]), ([3, 50], 99)):
+        arrays = [make(xp, v, "int64") if isinstance(v, list) else v for v in (t, s)]
+        got = process.q_posterior(schedule, a, b, *arrays)
+        for row in range(2):
+            numbers = [v[row] if isinstance(v, list) else v for v in (t, s)]
+            want = process.q_posterior(schedule, x_0[row:][:1], x_t[row:][:1], *numbers)
+            np.testing.assert_allclose(as_numpy(got.mean)[row], want.mean[0], rtol=1e-12)
+            np.testing.assert_allclose(as_numpy(got.variance)[row], want.variance[0], rtol=1e-12)
+
+
+def test_one_of_two_times_may_be_traced():
+    jax = pytest.importorskip("jax")
+    jnp = namespace_of("jax")
+    schedule, x = schedules.linear(100), jnp.ones((2, 3))
+    t = jnp.asarray([50, 99])
+    run = jax.jit(lambda t: process.q_transition(schedule, x, 3, t).mean)
+    np.testing.assert_allclose(run(t), process.q_transition(schedule, x, 3, t).mean, rtol=1e-12)
+    run = jax.jit(lambda s: process.q_transition(schedule, x, s, 99).mean)
+    s = jnp.asarray([3, 50])
+    np.testing.assert_allclose(run(s), process.q_transition(schedule, x, s, 99).mean, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["vp_linear", "flow", "edm", "ve", "sub_vp", "cosine_continuous"])
 def test_continuous_times_in_every_library(xp, kind):
     schedule = getattr(schedules, kind)()
