@@ -1,0 +1,153 @@
+"""Layers: each does its forward pass and returns how gradients go back.
+
+    y, pull = layer(...),   dx = pull(dy)
+
+`pull` adds the gradients of the layer's weights to where they are kept, and returns that of its
+input. What it needs of the forward pass it holds, and lets go of with itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .kernels.arrays import SAME, Arrays, Padding
+
+Pull = Callable[[Any], Any]
+
+
+class Weight(NamedTuple):
+    """A weight and its gradient, views of the flat arrays of all."""
+
+    value: Any
+    gradient: Any
+
+
+@dataclass(frozen=True)
+class Affine:
+    """The weight and bias of a layer."""
+
+    weight: Weight
+    bias: Weight
+
+
+def linear(kernels: Arrays, p: Affine, x: Any) -> tuple[Any, Pull]:
+    """y = x w + b;   dx = dy w',  dw = x' dy,  db = sum dy."""
+
+    def pull(dy: Any) -> Any:
+        p.weight.gradient[...] += kernels.multiply_transposed(x, dy)
+        p.bias.gradient[...] += kernels.sum_rows(dy)
+        return kernels.multiply(dy, p.weight.value.T)
+
+    return kernels.multiply(x, p.weight.value) + p.bias.value, pull
+
+
+def convolution(
+    kernels: Arrays, p: Affine, x: Any, stride: int = 1, pad: Padding = SAME
+) -> tuple[Any, Pull]:
+    """A 3 x 3 convolution; see `Arrays.convolve` and its two adjoints."""
+
+    def pull(dy: Any) -> Any:
+        p.weight.gradient[...] += kernels.convolve_weight(x, dy, stride, pad)
+        p.bias.gradient[...] += kernels.sum_rows(dy)
+        return kernels.convolve_input(dy, p.weight.value, x.shape, stride, pad)
+
+    return kernels.convolve(x, p.weight.value, p.bias.value, stride, pad), pull
+
+
+def silu(kernels: Arrays, x: Any) -> tuple[Any, Pull]:
+    """y = x / (1 + exp(-x))."""
+    return kernels.silu(x), lambda dy: kernels.silu_pull(dy, x)
+
+
+def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[Any, Pull]:
+    """GroupNorm (Wu & He 2018): weight xhat + bias."""
+    gain, bias = p.weight.value[None], p.bias.value[None]
+    y, statistics = kernels.normalise(x, None, gain, bias, groups, eps)
+
+    def pull(dy: Any) -> Any:
+        dx, dgain, dbias = kernels.normalise_pull(dy, x, None, gain, statistics)
+        p.weight.gradient[...] += kernels.sum_rows(dgain)
+        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        return dx
+
+    return y, pull
+
+
+def norm_silu(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[Any, Pull]:
+    """silu(weight xhat + bias), in one pass each way."""
+    gain, bias = p.weight.value[None], p.bias.value[None]
+    y, statistics = kernels.normalise_silu(x, None, gain, bias, groups, eps)
+
+    def pull(dy: Any) -> Any:
+        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
+        p.weight.gradient[...] += kernels.sum_rows(dgain)
+        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        return dx
+
+    return y, pull
+
+
+def added_norm_silu(
+    kernels: Arrays, p: Affine, x: Any, e: Any, groups: int, eps: float
+) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
+    """silu(weight xhat + bias) where xhat is that of x + e, e: (batch, channels).
+
+    pull gives dx, and de = sum of dx over the pixels.
+    """
+    gain, bias = p.weight.value[None], p.bias.value[None]
+    y, statistics = kernels.normalise_silu(x, e, gain, bias, groups, eps)
+
+    def pull(dy: Any) -> tuple[Any, Any]:
+        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, e, gain, bias, statistics)
+        p.weight.gradient[...] += kernels.sum_rows(dgain)
+        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        return dx, kernels.sum_pixels(dx)
+
+    return y, pull
+
+
+def scaled_norm_silu(
+    kernels: Arrays, p: Affine, x: Any, e: Any, groups: int, eps: float
+) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
+    """silu((weight xhat + bias) (1 + scale) + shift), [scale, shift] = e: (batch, 2 channels).
+
+    One gain and bias for each image: gain = weight (1 + scale), b = bias (1 + scale) + shift, so
+    that dscale = weight dgain + bias db and dshift = db.
+    """
+    xp, c = kernels.xp, x.shape[-1]
+    weight, offset = p.weight.value[None], p.bias.value[None]
+    scale, shift = 1.0 + e[:, :c], e[:, c:]
+    gain, bias = weight * scale, offset * scale + shift
+    y, statistics = kernels.normalise_silu(x, None, gain, bias, groups, eps)
+
+    def pull(dy: Any) -> tuple[Any, Any]:
+        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
+        p.weight.gradient[...] += kernels.sum_rows(dgain * scale)
+        p.bias.gradient[...] += kernels.sum_rows(dbias * scale)
+        return dx, xp.concatenate((dgain * weight + dbias * offset, dbias), axis=1)
+
+    return y, pull
+
+
+def dropout(kernels: Arrays, x: Any, kept: Any) -> tuple[Any, Pull]:
+    """x times `kept`, which is 0 where a value is dropped and 1 / (1 - p) elsewhere; or None."""
+    if kept is None:
+        return x, lambda dy: dy
+    return x * kept, lambda dy: dy * kept
+
+
+def attention(
+    kernels: Arrays, normal: Affine, qkv: Affine, out: Affine, x: Any, heads: int, *of_norm: Any
+) -> tuple[Any, Pull]:
+    """x + out(softmax(q k' / sqrt(d)) v), [q, k, v] = qkv(norm(x)), over the positions."""
+    b, h, w, c = x.shape
+    y, norm_pull = norm(kernels, normal, x, *of_norm)
+    mixed, qkv_pull = linear(kernels, qkv, y.reshape(b, h * w, c))
+    attended, weights = kernels.attend(mixed, heads)
+    result, out_pull = linear(kernels, out, attended)
+
+    def pull(dy: Any) -> Any:
+        back = kernels.attend_pull(out_pull(dy.reshape(b, h * w, c)), mixed, weights)
+        return dy + norm_pull(qkv_pull(back).reshape(x.shape))
+
+    return x + result.reshape(x.shape), pull
