@@ -41,10 +41,14 @@ class UNet:
     channels, height, width).
     """
 
-    def __init__(self, config: UNetConfig, kernels: Arrays, dtype: Any) -> None:
+    def __init__(self, config: UNetConfig, kernels: Arrays, dtype: Any, value: Any = None) -> None:
         self.config, self.kernels, self.dtype = config, kernels, dtype
         self.layout = unet.layout(config)
-        self.weights = Weights(config, kernels.xp, dtype)
+        self.weights = Weights(config, kernels.xp, dtype, value)
+
+    def initialise(self, seed: int) -> None:
+        """Start from the weights of that seed."""
+        self.weights.write(self.weights.value, unet.initial(self.config, seed))
 
     def __call__(
         self, x: Any, t: Any, labels: Any = None, condition: Any = None, mask: Mask = no_mask

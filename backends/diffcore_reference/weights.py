@@ -19,14 +19,14 @@ from .layers import Affine, Weight
 class Weights:
     """The weights of the network that `config` describes, with their gradients.
 
-    value, gradient: flat arrays of the module `xp`, in the order of `diffcore.unet.parameters`.
+    value: the flat array to look at, by default a new one. value, gradient: flat arrays of the module `xp`, in the order of `diffcore.unet.parameters`.
     """
 
-    def __init__(self, config: UNetConfig, xp: Any, dtype: Any) -> None:
+    def __init__(self, config: UNetConfig, xp: Any, dtype: Any, value: Any = None) -> None:
         self.shapes = {name: p.shape for name, p in parameters(config).items()}
         size = sum(math.prod(shape) for shape in self.shapes.values())
         self.xp = xp
-        self.value = xp.zeros(size, dtype)
+        self.value = xp.zeros(size, dtype) if value is None else value
         self.gradient = xp.zeros(size, dtype)
         self._views = {
             name: Weight(value, gradient)

@@ -120,7 +120,7 @@ class UNet(nn.Module):
     `.to(memory_format=torch.channels_last)`, and compiles whole.
     """
 
-    def __init__(self, config: UNetConfig, seed: int | torch.Generator = 0) -> None:
+    def __init__(self, config: UNetConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.layout = layout = unet.layout(config)
@@ -140,21 +140,11 @@ class UNet(nn.Module):
         self.initialise(seed)
 
     @torch.no_grad()
-    def initialise(self, seed: int | torch.Generator) -> None:
-        """Draw every weight anew, in the order of the table, in float32 on the CPU."""
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu")
-        if isinstance(seed, int):
-            generator.manual_seed(seed)
+    def initialise(self, seed: int) -> None:
+        """Start from the weights of that seed, `diffcore.unet.initial`."""
         weights = dict(self.named_parameters())
-        for name, parameter in unet.parameters(self.config).items():
-            start = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
-            if parameter.init == "uniform":
-                start.uniform_(-parameter.scale, parameter.scale, generator=generator)
-            elif parameter.init == "normal":
-                start.normal_(0.0, parameter.scale, generator=generator)
-            else:
-                start.fill_(1.0 if parameter.init == "ones" else 0.0)
-            weights[name].copy_(start)
+        for name, start in unet.initial(self.config, seed).items():
+            weights[name].copy_(torch.from_numpy(start))
 
     def forward(
         self,

@@ -24,6 +24,7 @@ What the blocks compute, on states of shape (batch, channels, height, width):
 """
 
 from .config import UNetConfig
+from .initial import initial
 from .layout import Block, Layout, Resample, Residual, layout
 from .parameters import Parameter, count, parameters
 
@@ -35,6 +36,7 @@ __all__ = [
     "Residual",
     "UNetConfig",
     "count",
+    "initial",
     "layout",
     "parameters",
 ]
