@@ -19,7 +19,8 @@ from .layers import Affine, Weight
 class Weights:
     """The weights of the network that `config` describes, with their gradients.
 
-    value: the flat array to look at, by default a new one. value, gradient: flat arrays of the module `xp`, in the order of `diffcore.unet.parameters`.
+    value: the flat array to look at, of the module `xp`, in the order of
+    `diffcore.unet.parameters`; by default a new one. gradient: one like it.
     """
 
     def __init__(self, config: UNetConfig, xp: Any, dtype: Any, value: Any = None) -> None:

@@ -15,7 +15,8 @@ from .parameters import Parameter, parameters
 def initial(config: UNetConfig, seed: int) -> dict[str, npt.NDArray[np.float32]]:
     """Every weight by name, as `parameters` says it is distributed, float32.
 
-    seed: 0 to 2^63 - 1. Weight number k is drawn at step k of the seed's streams of `diffcore.noise`.
+    seed: 0 to 2^63 - 1. Weight number k is drawn at step k of the seed's streams in
+    `diffcore.noise`.
     """
     return {
         name: _drawn(parameter, seed, k)
@@ -29,5 +30,5 @@ def _drawn(parameter: Parameter, seed: int, k: int) -> npt.NDArray[np.float32]:
         values = uniform(seed, k, math.prod(shape)) * (2.0 * scale) - scale
         return values.astype(np.float32).reshape(shape)
     if parameter.init == "normal":
-        return scale * portable(seed)(np.empty(shape, np.float32), k)
+        return (scale * portable(seed)(np.empty(shape, np.float32), k)).astype(np.float32)
     return np.full(shape, 1.0 if parameter.init == "ones" else 0.0, np.float32)

@@ -163,7 +163,7 @@ class Arrays:
         return (centred * rstd[:, None, :, None]).reshape(x.shape), Statistics(mean, rstd)
 
     def _standard(self, x: Any, added: Any, statistics: Statistics) -> Any:
-        b, h, w, c = x.shape
+        b, h, w, _ = x.shape
         x = x if added is None else x + _pixels(added)
         split = x.reshape(b, h * w, statistics.mean.shape[1], -1)
         mean, rstd = (s[:, None, :, None] for s in statistics)
@@ -219,7 +219,7 @@ class Arrays:
     def _heads(self, qkv: Any, heads: int) -> tuple[Any, Any, Any]:
         b, p, c = qkv.shape
         split = qkv.reshape(b, p, 3, heads, c // (3 * heads))
-        return tuple(self.xp.swapaxes(split[:, :, i], 1, 2) for i in range(3))  # type: ignore[return-value]
+        return tuple(self.xp.swapaxes(split[:, :, i], 1, 2) for i in range(3))
 
     def _joined(self, x: Any) -> Any:
         b, heads, p, d = x.shape
