@@ -5,7 +5,6 @@
 `pull(dy)` gives dx and adds to `de`, the gradient of the embedding that all blocks share.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from diffcore.unet import Block, Residual, UNetConfig
@@ -23,9 +22,6 @@ from .layers import (
 )
 from .weights import Weights
 
-Mask = Callable[[Any, int], Any]
-"""mask(x, k) is what dropout number k multiplies x by, or None where it drops nothing."""
-
 
 def block(
     kernels: Arrays,
@@ -35,15 +31,14 @@ def block(
     x: Any,
     e: Any,
     de: Any,
-    mask: Mask,
-    number: int,
+    kept: Any,
 ) -> tuple[Any, Pull]:
     """One block of the layout. e, de: (batch, embedding width), de to be added to.
 
-    number: of the block in the order they run, which its dropout goes by.
+    kept: what its dropout keeps, or None for everything.
     """
     if isinstance(plan, Residual):
-        return residual(kernels, weights, config, plan, x, e, de, mask, number)
+        return residual(kernels, weights, config, plan, x, e, de, kept)
     p = weights.affine(f"{plan.name}.conv")
     if plan.resample == "down":
         symmetric = config.downsample_padding == "symmetric"
@@ -60,8 +55,7 @@ def residual(
     x: Any,
     e: Any,
     de: Any,
-    mask: Mask,
-    number: int,
+    kept: Any,
 ) -> tuple[Any, Pull]:
     """A residual block, followed by attention where the layout says so."""
     name, of_norm = plan.name, (config.groups, config.norm_eps)
@@ -72,7 +66,7 @@ def residual(
     shift, embedding = linear(kernels, weights.affine(f"{name}.embedding"), e)
     second = scaled_norm_silu if config.scale_shift else added_norm_silu
     h, norm_2 = second(kernels, weights.affine(f"{name}.norm_2"), h, shift, *of_norm)
-    h, drop = dropout(kernels, h, mask(h, number))
+    h, drop = dropout(h, kept, config.dropout)
     h, conv_2 = convolution(kernels, weights.affine(f"{name}.conv_2"), h)
     shortcut: Pull = lambda dy: dy  # noqa: E731
     if plan.in_channels + plan.skip_channels != plan.out_channels:

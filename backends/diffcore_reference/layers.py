@@ -129,11 +129,12 @@ def scaled_norm_silu(
     return y, pull
 
 
-def dropout(kernels: Arrays, x: Any, kept: Any) -> tuple[Any, Pull]:
-    """x times `kept`, which is 0 where a value is dropped and 1 / (1 - p) elsewhere; or None."""
+def dropout(x: Any, kept: Any, p: float) -> tuple[Any, Pull]:
+    """x / (1 - p) where `kept`, else 0; x itself where that is None."""
     if kept is None:
         return x, lambda dy: dy
-    return x * kept, lambda dy: dy * kept
+    factor = kept.astype(x.dtype) / x.dtype.type(1.0 - p)
+    return x * factor, lambda dy: dy * factor
 
 
 def attention(

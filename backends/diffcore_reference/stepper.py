@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from diffcore import unet
 from diffcore.denoisers import Clip
 from diffcore.noise import integers, portable
 from diffcore.plan import Denoise
@@ -22,7 +23,6 @@ from diffcore.training.stepper import State, Task, Update, Weights
 
 from .kernels.arrays import Arrays
 from .loss_gradient import loss_gradient
-from .masks import Masks
 from .unet import UNet
 
 FIRST, SECOND = "adam.first.", "adam.second."
@@ -153,10 +153,10 @@ class ReferenceStepper:
         x_0, t, eps = inputs.x_0[rows], inputs.t[rows], inputs.eps[rows]
         labels = None if inputs.labels is None else inputs.labels[rows]
         condition = None if inputs.condition is None else inputs.condition[rows]
-        masks = Masks(self.kernels, seed, self.task.unet.dropout)
+        kept = self._kept(tuple(x_0.shape), seed)
 
         def network(x: Any, time: Any) -> Any:
-            output, pull = self.network(x, time, labels, condition, masks)
+            output, pull = self.network(x, time, labels, condition, kept)
             pulls.append((output, pull))
             return output
 
@@ -165,6 +165,14 @@ class ReferenceStepper:
         gradient = loss_gradient(self.objective, self.kernels.xp, self.tables, output, x_0, t, eps)
         pull(gradient / batch)
         return self.kernels.xp.sum(losses) / batch
+
+    def _kept(self, shape: tuple[int, ...], seed: int) -> dict[int, Any]:
+        """What dropout keeps, images as everywhere here."""
+        xp, noise = self.kernels.xp, portable(seed)
+        made = unet.kept(
+            self.task.unet, shape, lambda shape, k: noise(xp.empty(shape, np.float32), k)
+        )
+        return {k: xp.ascontiguousarray(xp.moveaxis(kept, 1, -1)) for k, kept in made.items()}
 
     def _forward(self, weights: Weights, x: Any, t: Any, labels: Any, condition: Any) -> Any:
         network = self.averaged if weights == "ema" else self.network

@@ -9,15 +9,18 @@ Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from diffcore import unet
 from diffcore.unet import Residual, UNetConfig
 
-from .blocks import Mask, block
+from .blocks import block
 from .kernels.arrays import Arrays
 from .layers import Pull, convolution, linear, norm_silu, silu
 from .weights import Weights
+
+NOTHING: Mapping[int, Any] = {}
 
 
 def sinusoid(xp: Any, t: Any, config: UNetConfig, dtype: Any) -> Any:
@@ -28,10 +31,6 @@ def sinusoid(xp: Any, t: Any, config: UNetConfig, dtype: Any) -> Any:
     angle = t.astype(dtype)[:, None] * w
     waves = (xp.sin(angle), xp.cos(angle))
     return xp.concatenate(waves if config.embedding_order == "sin-cos" else waves[::-1], axis=1)
-
-
-def no_mask(x: Any, number: int) -> None:
-    """Drop nothing."""
 
 
 class UNet:
@@ -51,13 +50,19 @@ class UNet:
         self.weights.write(self.weights.value, unet.initial(self.config, seed))
 
     def __call__(
-        self, x: Any, t: Any, labels: Any = None, condition: Any = None, mask: Mask = no_mask
+        self,
+        x: Any,
+        t: Any,
+        labels: Any = None,
+        condition: Any = None,
+        kept: Mapping[int, Any] = NOTHING,
     ) -> tuple[Any, Pull]:
         """What the network makes of x_t, and how gradients go back.
 
         x: (batch, channels, height, width). t: (batch,), on the scale the network is trained with.
         labels: integers (batch,), `classes` for none; left out, all are none. condition: (batch,
-        condition_channels, height, width). mask: dropout's.
+        condition_channels, height, width). kept: what dropout keeps, by the block's number, see
+        `diffcore.unet.kept`, but channels last; by default everything.
 
         `pull(dy)`, dy of the output's shape, gives dx of x's shape and adds to `weights.gradient`.
         Raises ValueError for a shape, or an argument, that the configuration does not allow.
@@ -82,16 +87,16 @@ class UNet:
         pulls: list[Pull] = []
         skips = [h]
         for plan in self.layout.down:
-            h, pull = block(kernels, weights, config, plan, h, e, de, mask, len(pulls))
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
             pulls.append(pull)
             skips.append(h)
         for plan in self.layout.middle:
-            h, pull = block(kernels, weights, config, plan, h, e, de, mask, len(pulls))
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
             pulls.append(pull)
         for plan in self.layout.up:
             if isinstance(plan, Residual) and plan.skip_channels:
                 h = xp.concatenate((h, skips.pop()), axis=-1)
-            h, pull = block(kernels, weights, config, plan, h, e, de, mask, len(pulls))
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
             pulls.append(pull)
         of_norm = (config.groups, config.norm_eps)
         h, last = norm_silu(kernels, weights.affine("norm"), h, *of_norm)

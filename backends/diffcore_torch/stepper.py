@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from diffcore import unet
 from diffcore.denoisers import Clip
 from diffcore.noise import integers
 from diffcore.plan import Denoise
@@ -84,9 +85,9 @@ class TorchStepper:
         seeds = integers(batch.seed, batch.step, parts, 2**32)
         total = torch.zeros((), device=self.device)
         for seed, rows in zip(seeds, _slices(len(batch), parts), strict=True):
-            if self.task.unet.dropout:
-                torch.manual_seed(int(seed))
-            loss = self._losses(self.forward, inputs, rows).sum() / len(batch)
+            kept = self._kept(tuple(inputs.x_0[rows].shape), int(seed))
+            network = partial(self.forward, kept=kept) if kept else self.forward
+            loss = self._losses(network, inputs, rows).sum() / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = nn.utils.clip_grad_norm_(
@@ -156,6 +157,14 @@ class TorchStepper:
             yield SECOND + name, self.optimizer.state[p]["exp_avg_sq"]
         for name, p in self.average.named_parameters():
             yield EMA + name, p
+
+    def _kept(self, shape: tuple[int, ...], seed: int) -> dict[int, Tensor]:
+        """What dropout keeps."""
+
+        def normals(shape: tuple[int, ...], k: int) -> Tensor:
+            return self.noise(seed, torch.empty(shape, device=self.device), k)
+
+        return unet.kept(self.task.unet, shape, normals)
 
     def _network(self, weights: Weights) -> UNet:
         return self.average if weights == "ema" else self.network.eval()

@@ -24,6 +24,7 @@ What the blocks compute, on states of shape (batch, channels, height, width):
 """
 
 from .config import UNetConfig
+from .dropout import kept
 from .initial import initial
 from .layout import Block, Layout, Resample, Residual, layout
 from .parameters import Parameter, count, parameters
@@ -37,6 +38,7 @@ __all__ = [
     "UNetConfig",
     "count",
     "initial",
+    "kept",
     "layout",
     "parameters",
 ]

@@ -30,5 +30,6 @@ def _drawn(parameter: Parameter, seed: int, k: int) -> npt.NDArray[np.float32]:
         values = uniform(seed, k, math.prod(shape)) * (2.0 * scale) - scale
         return values.astype(np.float32).reshape(shape)
     if parameter.init == "normal":
-        return (scale * portable(seed)(np.empty(shape, np.float32), k)).astype(np.float32)
+        normals: npt.NDArray[np.float32] = portable(seed)(np.empty(shape, np.float32), k)
+        return normals * np.float32(scale)
     return np.full(shape, 1.0 if parameter.init == "ones" else 0.0, np.float32)
