@@ -156,7 +156,7 @@ class ReferenceStepper:
         kept = self._kept(tuple(x_0.shape), seed)
 
         def network(x: Any, time: Any) -> Any:
-            output, pull = self.network(x, time, labels, condition, kept)
+            output, pull = self.network.run(x, time, labels, condition, kept)
             pulls.append((output, pull))
             return output
 
@@ -176,7 +176,7 @@ class ReferenceStepper:
 
     def _forward(self, weights: Weights, x: Any, t: Any, labels: Any, condition: Any) -> Any:
         network = self.averaged if weights == "ema" else self.network
-        return network(x, t, labels, condition)[0]
+        return network(x, t, labels, condition)
 
     def _inputs(self, batch: Batch) -> _Inputs:
         x_0 = self.array(batch.x_0)

@@ -9,7 +9,7 @@ Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from diffcore import unet
@@ -49,7 +49,11 @@ class UNet:
         """Start from the weights of that seed."""
         self.weights.write(self.weights.value, unet.initial(self.config, seed))
 
-    def __call__(
+    def __call__(self, x: Any, t: Any, labels: Any = None, condition: Any = None) -> Any:
+        """What the network makes of x_t, without dropout, keeping nothing; see `run`."""
+        return self._run(x, t, labels, condition, NOTHING, lambda pull: None)[0]
+
+    def run(
         self,
         x: Any,
         t: Any,
@@ -67,6 +71,18 @@ class UNet:
         `pull(dy)`, dy of the output's shape, gives dx of x's shape and adds to `weights.gradient`.
         Raises ValueError for a shape, or an argument, that the configuration does not allow.
         """
+        return self._run(x, t, labels, condition, kept, lambda pull: pull)
+
+    def _run(
+        self,
+        x: Any,
+        t: Any,
+        labels: Any,
+        condition: Any,
+        kept: Mapping[int, Any],
+        remembered: Callable[[Pull], Any],
+    ) -> tuple[Any, Pull]:
+        """remembered: what is kept of a block's pull, which holds the block's activations."""
         self._check(x, t, labels, condition)
         kernels, weights, config = self.kernels, self.weights, self.config
         xp = kernels.xp
@@ -84,25 +100,26 @@ class UNet:
         both = x if condition is None else xp.concatenate((x, condition), axis=1)
         images = xp.ascontiguousarray(xp.moveaxis(both.astype(self.dtype, copy=False), 1, -1))
         h, entry = convolution(kernels, weights.affine("input"), images)
-        pulls: list[Pull] = []
+        pulls: list[Any] = []
         skips = [h]
         for plan in self.layout.down:
             h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(pull)
+            pulls.append(remembered(pull))
             skips.append(h)
         for plan in self.layout.middle:
             h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(pull)
+            pulls.append(remembered(pull))
         for plan in self.layout.up:
             if isinstance(plan, Residual) and plan.skip_channels:
                 h = xp.concatenate((h, skips.pop()), axis=-1)
             h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(pull)
+            pulls.append(remembered(pull))
         of_norm = (config.groups, config.norm_eps)
         h, last = norm_silu(kernels, weights.affine("norm"), h, *of_norm)
         y, output = convolution(kernels, weights.affine("output"), h)
 
         def pull_all(dy: Any) -> Any:
+            de[...] = 0
             dh = last(output(xp.ascontiguousarray(xp.moveaxis(dy, 1, -1)).astype(self.dtype)))
             dskips: list[Any] = []
             plans = [*self.layout.down, *self.layout.middle, *self.layout.up]
@@ -110,7 +127,7 @@ class UNet:
                 plan = plans[number]
                 if number < len(self.layout.down):
                     dh = dh + dskips.pop()
-                dh = pulls.pop()(dh)
+                dh = pulls[number](dh)
                 if isinstance(plan, Residual) and plan.skip_channels:
                     dskips.append(xp.ascontiguousarray(dh[..., plan.in_channels :]))
                     dh = xp.ascontiguousarray(dh[..., : plan.in_channels])

@@ -47,13 +47,18 @@ class _Inputs(NamedTuple):
 
 
 class TorchStepper:
-    """The `Stepper` of `diffcore.training` in PyTorch, on one device."""
+    """The `Stepper` of `diffcore.training` in PyTorch, on one device.
 
-    def __init__(self, task: Task, device: torch.device) -> None:
+    dtype: of the weights and the arithmetic; float64 to compare with.
+    """
+
+    def __init__(
+        self, task: Task, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         training = task.recipe.training
-        self.task, self.device = task, device
+        self.task, self.device, self.dtype = task, device, dtype
         self.network = UNet(task.unet, task.recipe.seed)
-        self.network.to(device)
+        self.network.to(device=device, dtype=dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = ema.shadow(self.network)
         self.forward: Callable[..., Tensor] = self.network
@@ -72,7 +77,7 @@ class TorchStepper:
             }
         self.noise = DeviceNoise(device)
         self.objective = Objective(task, torch.Tensor.detach)
-        self.tables = self.objective.tables(torch.empty(0, device=device))
+        self.tables = self.objective.tables(torch.empty(0, device=device, dtype=dtype))
         self.half = training.precision == "bfloat16" or (
             training.precision == "auto" and device.type == "cuda"
         )
@@ -83,7 +88,7 @@ class TorchStepper:
         inputs = self._inputs(batch)
         parts = training.accumulate
         seeds = integers(batch.seed, batch.step, parts, 2**32)
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device, dtype=self.dtype)
         for seed, rows in zip(seeds, _slices(len(batch), parts), strict=True):
             kept = self._kept(tuple(inputs.x_0[rows].shape), int(seed))
             network = partial(self.forward, kept=kept) if kept else self.forward
@@ -128,7 +133,7 @@ class TorchStepper:
         )
 
     def array(self, host: npt.NDArray[np.float32]) -> Tensor:
-        x = self._send(host)
+        x = self._send(host).to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
     def host(self, array: Tensor) -> npt.NDArray[np.float32]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from .._optional import optional
 
-BACKENDS = {"torch": "diffcore_torch"}
-"""Backends: the array library each is for, and its package."""
+BACKENDS = {"torch": "diffcore_torch", "reference": "diffcore_reference"}
+"""Backends by name, which is the extra to install too: their packages."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -22,13 +22,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
         "--backend",
         choices=sorted(BACKENDS),
         default="torch",
-        help="library to compute with (default: torch)",
+        help="torch, or reference: the same by hand, without PyTorch (default: torch)",
     )
 
 
 def ready(name: str) -> bool:
-    """Whether the backend for that library and the library itself are installed."""
-    return all(importlib.util.find_spec(module) for module in (name, BACKENDS[name]))
+    """Whether the backend of that name and what it needs are installed."""
+    needed = {"torch": "torch"}.get(name, "numpy")
+    return all(importlib.util.find_spec(module) for module in (needed, BACKENDS[name]))
 
 
 def training(name: str) -> Any:
