@@ -35,7 +35,7 @@ def load(path: str | Path, *, weights: Weights = "ema", device: str = "auto") ->
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def array(host: npt.NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(host)).to(where)
+        tensor = torch.from_numpy(np.require(host, requirements=["C", "W"])).to(where)
         return tensor.float() if tensor.is_floating_point() else tensor
 
     return Trained(
