@@ -67,11 +67,10 @@ def residual(
     second = scaled_norm_silu if config.scale_shift else added_norm_silu
     h, norm_2 = second(kernels, weights.affine(f"{name}.norm_2"), h, shift, *of_norm)
     h, drop = dropout(h, kept, config.dropout)
-    h, conv_2 = convolution(kernels, weights.affine(f"{name}.conv_2"), h)
     shortcut: Pull = lambda dy: dy  # noqa: E731
     if plan.in_channels + plan.skip_channels != plan.out_channels:
         straight, shortcut = linear(kernels, weights.affine(f"{name}.shortcut"), straight)
-    y = straight + h
+    y, conv_2 = convolution(kernels, weights.affine(f"{name}.conv_2"), h, added=straight)
     attended: Pull = lambda dy: dy  # noqa: E731
     if plan.heads:
         normal, qkv, out = (
@@ -83,7 +82,7 @@ def residual(
         dy = attended(dy)
         dh, dshift = norm_2(drop(conv_2(dy)))
         de[...] += embedding(dshift)
-        return norm_1(resample_h(conv_1(dh))) + resample_x(shortcut(dy))
+        return kernels.increase(norm_1(resample_h(conv_1(dh))), resample_x(shortcut(dy)))
 
     return y, pull
 

@@ -30,28 +30,34 @@ class Affine:
     bias: Weight
 
 
-def linear(kernels: Arrays, p: Affine, x: Any) -> tuple[Any, Pull]:
-    """y = x w + b;   dx = dy w',  dw = x' dy,  db = sum dy."""
+def linear(kernels: Arrays, p: Affine, x: Any, added: Any = None) -> tuple[Any, Pull]:
+    """y = x w + b + added;   dx = dy w',  dw = x' dy,  db = sum dy.
+
+    The gradient of what is added is dy, and left to the caller.
+    """
 
     def pull(dy: Any) -> Any:
-        p.weight.gradient[...] += kernels.multiply_transposed(x, dy)
-        p.bias.gradient[...] += kernels.sum_rows(dy)
-        return kernels.multiply(dy, p.weight.value.T)
+        kernels.affine_weight(x, dy, p.weight.gradient, p.bias.gradient)
+        return kernels.affine_input(dy, p.weight.value)
 
-    return kernels.multiply(x, p.weight.value) + p.bias.value, pull
+    return kernels.affine(x, p.weight.value, p.bias.value, added), pull
 
 
 def convolution(
-    kernels: Arrays, p: Affine, x: Any, stride: int = 1, pad: Padding = SAME
+    kernels: Arrays,
+    p: Affine,
+    x: Any,
+    stride: int = 1,
+    pad: Padding = SAME,
+    added: Any = None,
 ) -> tuple[Any, Pull]:
-    """A 3 x 3 convolution; see `Arrays.convolve` and its two adjoints."""
+    """A 3 x 3 convolution; see `Arrays.convolve` and its two adjoints. added: as for `linear`."""
 
     def pull(dy: Any) -> Any:
-        p.weight.gradient[...] += kernels.convolve_weight(x, dy, stride, pad)
-        p.bias.gradient[...] += kernels.sum_rows(dy)
+        kernels.convolve_weight(x, dy, p.weight.gradient, p.bias.gradient, stride, pad)
         return kernels.convolve_input(dy, p.weight.value, x.shape, stride, pad)
 
-    return kernels.convolve(x, p.weight.value, p.bias.value, stride, pad), pull
+    return kernels.convolve(x, p.weight.value, p.bias.value, stride, pad, added), pull
 
 
 def silu(kernels: Arrays, x: Any) -> tuple[Any, Pull]:
@@ -66,8 +72,8 @@ def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[A
 
     def pull(dy: Any) -> Any:
         dx, dgain, dbias = kernels.normalise_pull(dy, x, None, gain, statistics)
-        p.weight.gradient[...] += kernels.sum_rows(dgain)
-        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        p.weight.gradient[...] += dgain.sum(axis=0)
+        p.bias.gradient[...] += dbias.sum(axis=0)
         return dx
 
     return y, pull
@@ -80,8 +86,8 @@ def norm_silu(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tu
 
     def pull(dy: Any) -> Any:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
-        p.weight.gradient[...] += kernels.sum_rows(dgain)
-        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        p.weight.gradient[...] += dgain.sum(axis=0)
+        p.bias.gradient[...] += dbias.sum(axis=0)
         return dx
 
     return y, pull
@@ -99,8 +105,8 @@ def added_norm_silu(
 
     def pull(dy: Any) -> tuple[Any, Any]:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, e, gain, bias, statistics)
-        p.weight.gradient[...] += kernels.sum_rows(dgain)
-        p.bias.gradient[...] += kernels.sum_rows(dbias)
+        p.weight.gradient[...] += dgain.sum(axis=0)
+        p.bias.gradient[...] += dbias.sum(axis=0)
         return dx, kernels.sum_pixels(dx)
 
     return y, pull
@@ -122,8 +128,8 @@ def scaled_norm_silu(
 
     def pull(dy: Any) -> tuple[Any, Any]:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
-        p.weight.gradient[...] += kernels.sum_rows(dgain * scale)
-        p.bias.gradient[...] += kernels.sum_rows(dbias * scale)
+        p.weight.gradient[...] += (dgain * scale).sum(axis=0)
+        p.bias.gradient[...] += (dbias * scale).sum(axis=0)
         return dx, xp.concatenate((dgain * weight + dbias * offset, dbias), axis=1)
 
     return y, pull
@@ -142,13 +148,15 @@ def attention(
 ) -> tuple[Any, Pull]:
     """x + out(softmax(q k' / sqrt(d)) v), [q, k, v] = qkv(norm(x)), over the positions."""
     b, h, w, c = x.shape
+    flat = (b, h * w, c)
     y, norm_pull = norm(kernels, normal, x, *of_norm)
-    mixed, qkv_pull = linear(kernels, qkv, y.reshape(b, h * w, c))
-    attended, weights = kernels.attend(mixed, heads)
-    result, out_pull = linear(kernels, out, attended)
+    mixed, qkv_pull = linear(kernels, qkv, y.reshape(flat))
+    attended, kept = kernels.attend(mixed, heads)
+    result, out_pull = linear(kernels, out, attended, x.reshape(flat))
 
     def pull(dy: Any) -> Any:
-        back = kernels.attend_pull(out_pull(dy.reshape(b, h * w, c)), mixed, weights)
-        return dy + norm_pull(qkv_pull(back).reshape(x.shape))
+        back = out_pull(dy.reshape(flat))
+        back = kernels.attend_pull(back, mixed, heads, attended, kept)
+        return kernels.increase(norm_pull(qkv_pull(back).reshape(x.shape)), dy)
 
-    return x + result.reshape(x.shape), pull
+    return result.reshape(x.shape), pull

@@ -111,7 +111,7 @@ class UNet:
             pulls.append(remembered(pull))
         for plan in self.layout.up:
             if isinstance(plan, Residual) and plan.skip_channels:
-                h = xp.concatenate((h, skips.pop()), axis=-1)
+                h = kernels.join(h, skips.pop())
             h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
             pulls.append(remembered(pull))
         of_norm = (config.groups, config.norm_eps)
@@ -126,12 +126,12 @@ class UNet:
             for number in reversed(range(len(plans))):
                 plan = plans[number]
                 if number < len(self.layout.down):
-                    dh = dh + dskips.pop()
+                    dh = kernels.increase(dh, dskips.pop())
                 dh = pulls[number](dh)
                 if isinstance(plan, Residual) and plan.skip_channels:
-                    dskips.append(xp.ascontiguousarray(dh[..., plan.in_channels :]))
-                    dh = xp.ascontiguousarray(dh[..., : plan.in_channels])
-            dx = entry(dh + dskips.pop())
+                    dh, dskip = kernels.split(dh, plan.in_channels)
+                    dskips.append(dskip)
+            dx = entry(kernels.increase(dh, dskips.pop()))
             embedded = silu_2(de)
             if config.classes:
                 _add_rows(xp, weights["labels.weight"].gradient, labels, embedded)

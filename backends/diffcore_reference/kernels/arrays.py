@@ -61,10 +61,39 @@ class Arrays:
             ]
         return made.reshape(b, rows, columns, 9 * c)
 
-    def convolve(self, x: Any, w: Any, bias: Any, stride: int = 1, pad: Padding = SAME) -> Any:
-        """y[b, i, j] = bias + sum_uv x[b, s i + u - p, s j + v - p] w[u, v], 0 outside of x."""
-        columns = self.windows(x, stride, pad)
-        return self.multiply(columns, w.reshape(-1, w.shape[-1])) + bias
+    def increase(self, x: Any, by: Any) -> Any:
+        """x, increased in place."""
+        x += by
+        return x
+
+    def join(self, a: Any, b: Any) -> Any:
+        """The channels of a, then those of b."""
+        made = self.empty((*a.shape[:-1], a.shape[-1] + b.shape[-1]), a.dtype)
+        made[..., : a.shape[-1]] = a
+        made[..., a.shape[-1] :] = b
+        return made
+
+    def split(self, x: Any, first: int) -> tuple[Any, Any]:
+        """The first channels of x, and the others."""
+        a = self.empty((*x.shape[:-1], first), x.dtype)
+        b = self.empty((*x.shape[:-1], x.shape[-1] - first), x.dtype)
+        a[...], b[...] = x[..., :first], x[..., first:]
+        return a, b
+
+    def convolve(
+        self,
+        x: Any,
+        w: Any,
+        bias: Any,
+        stride: int = 1,
+        pad: Padding = SAME,
+        added: Any = None,
+    ) -> Any:
+        """y[b, i, j] = bias + sum_uv x[b, s i + u - p, s j + v - p] w[u, v], 0 outside of x.
+
+        added: an array like y that is added to it.
+        """
+        return self.affine(self.windows(x, stride, pad), w.reshape(-1, w.shape[-1]), bias, added)
 
     def convolve_input(
         self, dy: Any, w: Any, shape: tuple[int, ...], stride: int = 1, pad: Padding = SAME
@@ -85,11 +114,28 @@ class Arrays:
             padded[:, pad.before : pad.before + h, pad.before : pad.before + wide]
         )
 
-    def convolve_weight(self, x: Any, dy: Any, stride: int = 1, pad: Padding = SAME) -> Any:
-        """dw[u, v] = sum_bij x[b, s i + u - p, s j + v - p]' dy[b, i, j]."""
+    def convolve_weight(
+        self, x: Any, dy: Any, dw: Any, db: Any, stride: int = 1, pad: Padding = SAME
+    ) -> None:
+        """dw[u, v] += sum_bij x[b, s i + u - p, s j + v - p]' dy[b, i, j],   db += sum dy."""
         columns = self.windows(x, stride, pad)
-        dw = self.multiply_transposed(columns, dy)
-        return dw.reshape(3, 3, x.shape[-1], dy.shape[-1])
+        self.affine_weight(columns, dy, dw.reshape(-1, dw.shape[-1]), db)
+
+    def affine(self, x: Any, w: Any, bias: Any, added: Any = None) -> Any:
+        """x w + bias over the last axis of x; leading axes are kept. added: as for `convolve`."""
+        y = self.multiply(x, w)
+        y += bias
+        return y if added is None else self.increase(y, added)
+
+    def affine_input(self, dy: Any, w: Any) -> Any:
+        """dy w'."""
+        return self.multiply(dy, w.T)
+
+    def affine_weight(self, x: Any, dy: Any, dw: Any, db: Any) -> None:
+        """dw += x' dy,   db += sum dy, over all axes but the last."""
+        rows = dy.reshape(-1, dy.shape[-1])
+        dw += self.xp.matmul(x.reshape(-1, x.shape[-1]).T, rows)
+        db += self.xp.sum(rows, axis=0)
 
     def multiply(self, x: Any, w: Any) -> Any:
         """x w over the last axis of x; leading axes are kept."""
@@ -97,14 +143,6 @@ class Arrays:
         out = self.empty((flat.shape[0], w.shape[1]), self.xp.result_type(x, w))
         self.xp.matmul(flat, w, out=out)
         return out.reshape(*x.shape[:-1], w.shape[1])
-
-    def multiply_transposed(self, x: Any, dy: Any) -> Any:
-        """x' dy summed over all axes but the last: (in, out)."""
-        return self.xp.matmul(x.reshape(-1, x.shape[-1]).T, dy.reshape(-1, dy.shape[-1]))
-
-    def sum_rows(self, x: Any) -> Any:
-        """The sum over all axes but the last."""
-        return self.xp.sum(x.reshape(-1, x.shape[-1]), axis=0)
 
     def sum_pixels(self, x: Any) -> Any:
         """The sum over the pixels of each image: (batch, channels)."""
@@ -188,7 +226,8 @@ class Arrays:
     def attend(self, qkv: Any, heads: int) -> tuple[Any, Any]:
         """softmax(q k' / sqrt(d)) v for each head; qkv: (batch, positions, 3 channels).
 
-        Returns (batch, positions, channels), and the softmax (batch, heads, positions, positions).
+        Returns y, (batch, positions, channels), and what `attend_pull` wants of it: here the
+        softmax (batch, heads, positions, positions).
         """
         xp = self.xp
         q, k, v = self._heads(qkv, heads)
@@ -197,12 +236,12 @@ class Arrays:
         a /= xp.sum(a, axis=-1, keepdims=True)
         return self._joined(xp.matmul(a, v)), a
 
-    def attend_pull(self, dy: Any, qkv: Any, a: Any) -> Any:
+    def attend_pull(self, dy: Any, qkv: Any, heads: int, y: Any, kept: Any) -> Any:
         """dqkv. With dA = dy v' and dS = A (dA - sum_j A dA):
 
         dv = A' dy,   dq = dS k / sqrt(d),   dk = dS' q / sqrt(d).
         """
-        xp, heads = self.xp, a.shape[1]
+        xp, a = self.xp, kept
         q, k, v = self._heads(qkv, heads)
         b, p, c = dy.shape
         do = xp.swapaxes(dy.reshape(b, p, heads, c // heads), 1, 2)

@@ -1,7 +1,7 @@
-"""GroupNorm and SiLU in two passes each way; `Arrays.normalise_silu` says what they are.
+"""GroupNorm, and SiLU of it, in two passes each way; `Arrays.normalise` says what they are.
 
-Forward: one pass for the sums of each channel, one that writes silu(a x + d), where mean, deviation,
-gain and bias are one factor a and one offset d for each channel of an image. Backward: the same,
+Forward: one pass for the sums of each channel, one that writes z = a x + d, or its silu, where mean,
+deviation, gain and bias are one factor a and one offset d for each channel of an image. Backward: the same,
 with z found again from x. Sums of squares are taken about a channel's first value, so that a large
 mean cancels nothing.
 """
@@ -40,8 +40,10 @@ def _statistics(x, added, groups, eps, mean, rstd):  # type: ignore[no-untyped-d
 
 
 @njit(parallel=True, **FAST)
-def forward(x, added, gain, bias, groups, eps, y, mean, rstd):  # type: ignore[no-untyped-def]
-    """y = silu(gain xhat + bias). x, y: (batch, pixels, channels); added, gain, bias: (batch,
+def forward(  # type: ignore[no-untyped-def]
+    x, added, gain, bias, groups, eps, curved, y, mean, rstd
+):
+    """y = z = gain xhat + bias, or silu(z) where it is curved. x, y: (batch, pixels, channels); added, gain, bias: (batch,
     channels); mean, rstd: (batch, groups).
     """
     batch, pixels, channels = x.shape
@@ -55,14 +57,18 @@ def forward(x, added, gain, bias, groups, eps, y, mean, rstd):  # type: ignore[n
             d[c] = bias[b, c] + (added[b, c] - mean[b, c // each]) * a[c]
         for p in range(pixels):
             row, into = image[p], out[p]
-            for c in range(channels):
-                z = row[c] * a[c] + d[c]
-                into[c] = z * sigmoid(z)
+            if curved:
+                for c in range(channels):
+                    z = row[c] * a[c] + d[c]
+                    into[c] = z * sigmoid(z)
+            else:
+                for c in range(channels):
+                    into[c] = row[c] * a[c] + d[c]
 
 
 @njit(parallel=True, **FAST)
 def backward(  # type: ignore[no-untyped-def]
-    dy, x, added, gain, bias, mean, rstd, dx, dgain, dbias
+    dy, x, added, gain, bias, mean, rstd, curved, dx, dgain, dbias
 ):
     """dx, dgain, dbias of `forward`; the latter two (batch, channels)."""
     batch, pixels, channels = x.shape
@@ -80,13 +86,18 @@ def backward(  # type: ignore[no-untyped-def]
             d[c] = bias[b, c] + off[c] * a[c]
         for p in range(pixels):
             row, above, into = image[p], back[p], out[p]
-            for c in range(channels):
-                z = row[c] * a[c] + d[c]
-                s = sigmoid(z)
-                dz = above[c] * s * (f(1.0) + z * (f(1.0) - s))
-                into[c] = dz
-                plain[c] += dz
-                weighted[c] += dz * (row[c] + off[c])
+            if curved:
+                for c in range(channels):
+                    z = row[c] * a[c] + d[c]
+                    s = sigmoid(z)
+                    dz = above[c] * s * (f(1.0) + z * (f(1.0) - s))
+                    into[c] = dz
+                    plain[c] += dz
+                    weighted[c] += dz * (row[c] + off[c])
+            else:
+                for c in range(channels):
+                    plain[c] += above[c]
+                    weighted[c] += above[c] * (row[c] + off[c])
         factor, offset = np.empty(channels, np.float32), np.empty(channels, np.float32)
         for g in range(groups):
             r, m_1, m_2 = rstd[b, g], f(0.0), f(0.0)
@@ -100,5 +111,6 @@ def backward(  # type: ignore[no-untyped-def]
                 offset[c] = factor[c] * off[c] - r * m_1 * share
         for p in range(pixels):
             row, into = image[p], out[p]
+            above = into if curved else back[p]
             for c in range(channels):
-                into[c] = a[c] * into[c] + factor[c] * row[c] + offset[c]
+                into[c] = a[c] * above[c] + factor[c] * row[c] + offset[c]
