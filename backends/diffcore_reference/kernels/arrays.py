@@ -99,10 +99,17 @@ class Arrays:
         self, dy: Any, w: Any, shape: tuple[int, ...], stride: int = 1, pad: Padding = SAME
     ) -> Any:
         """dx[b, s i + u - p, s j + v - p] = sum of dy[b, i, j] w[u, v]'; x has that `shape`."""
+        spread = self.multiply(dy, w.reshape(-1, w.shape[-1]).T)
+        return self.windows_pull(spread, shape, stride, pad)
+
+    def windows_pull(
+        self, spread: Any, shape: tuple[int, ...], stride: int = 1, pad: Padding = SAME
+    ) -> Any:
+        """The adjoint of `windows`: each pixel's sum over all neighbourhoods that it is in."""
         b, h, wide, c = shape
-        rows, columns = dy.shape[1:3]
-        spread = self.multiply(dy, w.reshape(-1, w.shape[-1]).T).reshape(b, rows, columns, 9, c)
-        padded = self.zeros((b, h + sum(pad), wide + sum(pad), c), dy.dtype)
+        rows, columns = spread.shape[1:3]
+        spread = spread.reshape(b, rows, columns, 9, c)
+        padded = self.zeros((b, h + sum(pad), wide + sum(pad), c), spread.dtype)
         for k in range(9):
             u, v = divmod(k, 3)
             padded[
