@@ -72,8 +72,8 @@ def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[A
 
     def pull(dy: Any) -> Any:
         dx, dgain, dbias = kernels.normalise_pull(dy, x, None, gain, statistics)
-        p.weight.gradient[...] += dgain.sum(axis=0)
-        p.bias.gradient[...] += dbias.sum(axis=0)
+        kernels.gather(dgain, p.weight.gradient)
+        kernels.gather(dbias, p.bias.gradient)
         return dx
 
     return y, pull
@@ -86,8 +86,8 @@ def norm_silu(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tu
 
     def pull(dy: Any) -> Any:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
-        p.weight.gradient[...] += dgain.sum(axis=0)
-        p.bias.gradient[...] += dbias.sum(axis=0)
+        kernels.gather(dgain, p.weight.gradient)
+        kernels.gather(dbias, p.bias.gradient)
         return dx
 
     return y, pull
@@ -105,8 +105,8 @@ def added_norm_silu(
 
     def pull(dy: Any) -> tuple[Any, Any]:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, e, gain, bias, statistics)
-        p.weight.gradient[...] += dgain.sum(axis=0)
-        p.bias.gradient[...] += dbias.sum(axis=0)
+        kernels.gather(dgain, p.weight.gradient)
+        kernels.gather(dbias, p.bias.gradient)
         return dx, kernels.sum_pixels(dx)
 
     return y, pull
@@ -128,8 +128,8 @@ def scaled_norm_silu(
 
     def pull(dy: Any) -> tuple[Any, Any]:
         dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
-        p.weight.gradient[...] += (dgain * scale).sum(axis=0)
-        p.bias.gradient[...] += (dbias * scale).sum(axis=0)
+        kernels.gather(dgain * scale, p.weight.gradient)
+        kernels.gather(dbias * scale, p.bias.gradient)
         return dx, xp.concatenate((dgain * weight + dbias * offset, dbias), axis=1)
 
     return y, pull

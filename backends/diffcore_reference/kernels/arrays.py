@@ -66,6 +66,10 @@ class Arrays:
         x += by
         return x
 
+    def gather(self, rows: Any, total: Any) -> None:
+        """total += the sum of the rows."""
+        total += self.xp.sum(rows, axis=0)
+
     def join(self, a: Any, b: Any) -> Any:
         """The channels of a, then those of b."""
         made = self.empty((*a.shape[:-1], a.shape[-1] + b.shape[-1]), a.dtype)

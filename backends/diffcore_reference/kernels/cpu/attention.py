@@ -41,6 +41,7 @@ def forward(sgemm, qkv, heads, y, kept):  # type: ignore[no-untyped-def]
         b, h = pair // heads, pair % heads
         keys = np.empty((d, positions), np.float32)
         s = np.empty((min(ROWS, positions), positions), np.float32)
+        shares = np.empty(ROWS, np.float32)
         _turned(qkv[b, :, channels + h * d : channels + (h + 1) * d], keys)
         base = qkv[b].ctypes.data + 4 * h * d
         for first in range(0, positions, ROWS):
@@ -71,9 +72,7 @@ def forward(sgemm, qkv, heads, y, kept):  # type: ignore[no-untyped-def]
                     row[j] = e
                     total += e
                 kept[b, h, first + i] = top * scale + math.log(total)
-                share = f(1) / total
-                for j in range(positions):
-                    row[j] *= share
+                shares[i] = f(1) / total
             product(
                 sgemm,
                 0,
@@ -89,6 +88,10 @@ def forward(sgemm, qkv, heads, y, kept):  # type: ignore[no-untyped-def]
                 y[b, first:].ctypes.data + 4 * h * d,
                 channels,
             )
+            for i in range(n):
+                row = y[b, first + i]
+                for c in range(h * d, (h + 1) * d):
+                    row[c] *= shares[i]
 
 
 @njit(parallel=True, **FAST)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Padding
-from . import columns, winograd
+from . import columns, images, winograd
 from .products import SGEMM
 
 Empty = Callable[[tuple[int, ...], Any], Any]
@@ -107,8 +107,8 @@ def weight(
         parts = empty((threads, 9 * c, out), f)
         room = _room(empty, threads, dy.shape[2], c)
         columns.weight(SGEMM, x, dy, parts, sums, stride, pad.before, room)
-        dw += parts.sum(axis=0).reshape(dw.shape)
-    db += sums.sum(axis=0)
+        images.gather(parts.reshape(threads, -1), dw.reshape(-1))
+    images.gather(sums, db)
 
 
 def _winograd(

@@ -78,36 +78,35 @@ class Cpu(Arrays):
         parts = self.empty((threads, *dw.shape), dw.dtype)
         sums = self.empty((threads, *db.shape), db.dtype)
         linear.weight(SGEMM, rows, _rows(dy), parts, sums)
-        for part, total in zip(parts, sums, strict=True):
-            dw += part
-            db += total
+        images.gather(parts.reshape(threads, -1), dw.reshape(-1))
+        images.gather(sums, db)
         return None
 
     def normalise(
         self, x: Any, added: Any, gain: Any, bias: Any, groups: int, eps: float
     ) -> tuple[Any, Statistics]:
-        if not _fast(x):
+        if not _fast(x) or x.shape[3] % norm.LANES:
             return super().normalise(x, added, gain, bias, groups, eps)
         return self._normalise(x, added, gain, bias, groups, eps, curved=False)
 
     def normalise_silu(
         self, x: Any, added: Any, gain: Any, bias: Any, groups: int, eps: float
     ) -> tuple[Any, Statistics]:
-        if not _fast(x):
+        if not _fast(x) or x.shape[3] % norm.LANES:
             return super().normalise_silu(x, added, gain, bias, groups, eps)
         return self._normalise(x, added, gain, bias, groups, eps, curved=True)
 
     def normalise_pull(
         self, dz: Any, x: Any, added: Any, gain: Any, statistics: Statistics
     ) -> tuple[Any, Any, Any]:
-        if not _fast(dz, x):
+        if not _fast(dz, x) or x.shape[3] % norm.LANES:
             return super().normalise_pull(dz, x, added, gain, statistics)
         return self._normalise_pull(dz, x, added, gain, None, statistics, curved=False)
 
     def normalise_silu_pull(
         self, dy: Any, x: Any, added: Any, gain: Any, bias: Any, statistics: Statistics
     ) -> tuple[Any, Any, Any]:
-        if not _fast(dy, x):
+        if not _fast(dy, x) or x.shape[3] % norm.LANES:
             return super().normalise_silu_pull(dy, x, added, gain, bias, statistics)
         return self._normalise_pull(dy, x, added, gain, bias, statistics, curved=True)
 
@@ -125,6 +124,11 @@ class Cpu(Arrays):
         dqkv = self.empty(qkv.shape, qkv.dtype)
         attention.backward(SGEMM, dy, qkv, heads, y, kept, dqkv)
         return dqkv
+
+    def gather(self, rows: Any, total: Any) -> None:
+        if not _fast(rows, total):
+            return super().gather(rows, total)
+        return images.gather(rows, total)  # type: ignore[no-any-return]
 
     def increase(self, x: Any, by: Any) -> Any:
         if not _fast(x, by):
@@ -222,7 +226,7 @@ class Cpu(Arrays):
         b, h, w, c = x.shape
         y = self.empty(x.shape, x.dtype)
         mean, rstd = np.empty((b, groups), np.float32), np.empty((b, groups), np.float32)
-        rows = (_each(v, b, c) for v in (added, gain, bias))
+        rows = (_each(v) for v in (added, gain, bias))
         flat = (b, h * w, c)
         norm.forward(x.reshape(flat), *rows, groups, eps, curved, y.reshape(flat), mean, rstd)
         return y, Statistics(mean, rstd)
@@ -234,7 +238,7 @@ class Cpu(Arrays):
         flat = (b, h * w, c)
         dx = self.empty(x.shape, x.dtype)
         dgain, dbias = np.empty((b, c), np.float32), np.empty((b, c), np.float32)
-        rows = (_each(v, b, c) for v in (added, gain, bias))
+        rows = (_each(v) for v in (added, gain, bias))
         norm.backward(
             dy.reshape(flat),
             x.reshape(flat),
@@ -271,8 +275,6 @@ def _rows(x: Any) -> Any:
     return x.reshape(-1, x.shape[-1])
 
 
-def _each(values: Any, batch: int, channels: int) -> Any:
-    """One row for each image: of what is shared by all, or nothing."""
-    if values is None:
-        return np.zeros((batch, channels), np.float32)
-    return np.ascontiguousarray(np.broadcast_to(values, (batch, channels)), np.float32)
+def _each(values: Any) -> Any:
+    """Rows of channels, or none."""
+    return NO_ROWS if values is None else np.ascontiguousarray(values, np.float32)

@@ -3,43 +3,51 @@
 Numba's own calls the mathematics library once for each number.
 """
 
+from typing import Any
+
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from .lanes import Lanes
 
 f = np.float32
 FAST = {"fastmath": True, "cache": True}
 
 
+def exponential(x: Lanes) -> Lanes:
+    """e^x for |x| <= 87; beyond, e^87 and e^-87."""
+    x = x.between(-87.0, 87.0)
+    n = (x * 1.44269504 + 0.5).floor()
+    # log 2 in two parts, of which the first has few digits, so that n times it is exact.
+    r = (x - n * 0.693359375) + n * 2.12194440e-4
+    p: Any = 1.9875691500e-4
+    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = r * p + c
+    p = p * (r * r) + r + 1.0
+    return p * n.power_of_two()
+
+
+def logistic(z: Lanes) -> Lanes:
+    """1 / (1 + e^-z)."""
+    return 1.0 / (exponential(-z) + 1.0)
+
+
 @intrinsic
-def _bits(typing_context, number):  # type: ignore[no-untyped-def]
-    """The float32 whose bits are an int32."""
+def exp(typing_context, x):  # type: ignore[no-untyped-def]
+    """`exponential` of a float32."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        return builder.bitcast(arguments[0], ir.FloatType())
+        return exponential(Lanes(builder, arguments[0])).value
 
-    return types.float32(types.int32), generate
-
-
-@njit(inline="always", **FAST)
-def exp(x):  # type: ignore[no-untyped-def]
-    """e^x for |x| <= 87; beyond, e^87 and e^-87."""
-    x = min(max(x, f(-87.0)), f(87.0))
-    n = np.floor(x * f(1.44269504) + f(0.5))
-    # log 2 in two parts, of which the first has few digits, so that n times it is exact.
-    r = (x - n * f(0.693359375)) + n * f(2.12194440e-4)
-    p = f(1.9875691500e-4)
-    p = p * r + f(1.3981999507e-3)
-    p = p * r + f(8.3334519073e-3)
-    p = p * r + f(4.1665795894e-2)
-    p = p * r + f(1.6666665459e-1)
-    p = p * r + f(5.0000001201e-1)
-    p = p * r * r + r + f(1.0)
-    return p * _bits((np.int32(n) + np.int32(127)) << np.int32(23))
+    return types.float32(types.float32), generate
 
 
-@njit(inline="always", **FAST)
-def sigmoid(z):  # type: ignore[no-untyped-def]
-    """1 / (1 + e^-z)."""
-    return f(1.0) / (f(1.0) + exp(-z))
+@intrinsic
+def sigmoid(typing_context, z):  # type: ignore[no-untyped-def]
+    """`logistic` of a float32."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return logistic(Lanes(builder, arguments[0])).value
+
+    return types.float32(types.float32), generate

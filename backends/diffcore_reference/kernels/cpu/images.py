@@ -13,6 +13,15 @@ def increase(x, by):  # type: ignore[no-untyped-def]
         x[i] += by[i]
 
 
+@njit(**FAST)
+def gather(rows, total):  # type: ignore[no-untyped-def]
+    """total += the sum of the rows."""
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        for k in range(total.size):
+            total[k] += row[k]
+
+
 @njit(parallel=True, **FAST)
 def silu(z, y):  # type: ignore[no-untyped-def]
     """y = z s(z), flat."""

@@ -1,116 +1,129 @@
 """GroupNorm, and SiLU of it, in two passes each way; `Arrays.normalise` says what they are.
 
 Forward: one pass for the sums of each channel, one that writes z = a x + d, or its silu, where mean,
-deviation, gain and bias are one factor a and one offset d for each channel of an image. Backward: the same,
-with z found again from x. Sums of squares are taken about a channel's first value, so that a large
-mean cancels nothing.
+deviation, gain and bias are one factor a and one offset d for each channel of an image. Backward:
+the same, with z found again from x. Sums of squares are taken about a channel's first value, so that
+a large mean cancels nothing. `channels` has the passes; channels must be a multiple of sixteen.
 """
 
 import numpy as np
 from numba import njit, prange
 
-from .exponential import FAST, f, sigmoid
+from .channels import combined, curved, curved_sums, moments, straight, straight_sums
+from .exponential import FAST, f
 
-
-@njit(inline="always", **FAST)
-def _statistics(x, added, groups, eps, mean, rstd):  # type: ignore[no-untyped-def]
-    """Mean and 1 / deviation of each group of one image x (pixels, channels) + added."""
-    pixels, channels = x.shape
-    each = channels // groups
-    total, square = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-    origin = x[0]
-    for p in range(pixels):
-        row = x[p]
-        for c in range(channels):
-            v = row[c] - origin[c]
-            total[c] += v
-            square[c] += v * v
-    for g in range(groups):
-        middle = 0.0
-        for c in range(g * each, (g + 1) * each):
-            middle += origin[c] + added[c] + total[c] / pixels
-        middle /= each
-        spread = 0.0
-        for c in range(g * each, (g + 1) * each):
-            own = total[c] / pixels
-            off = origin[c] + added[c] + own - middle
-            spread += square[c] / pixels - own * own + off * off
-        mean[g] = middle
-        rstd[g] = 1.0 / np.sqrt(max(spread / each, 0.0) + eps)
+LANES = 16
 
 
 @njit(parallel=True, **FAST)
 def forward(  # type: ignore[no-untyped-def]
-    x, added, gain, bias, groups, eps, curved, y, mean, rstd
+    x, added, gain, bias, groups, eps, bent, y, mean, rstd
 ):
-    """y = z = gain xhat + bias, or silu(z) where it is curved. x, y: (batch, pixels, channels); added, gain, bias: (batch,
-    channels); mean, rstd: (batch, groups).
+    """y = z = gain xhat + bias, or silu(z) where it is bent. x, y: (batch, pixels, channels).
+
+    added: (batch, channels), or empty. gain, bias: the same, or one row for all; mean, rstd:
+    (batch, groups).
     """
     batch, pixels, channels = x.shape
-    each = channels // groups
+    size = channels // groups
+    step = 4 * channels
     for b in prange(batch):
         a, d = np.empty(channels, np.float32), np.empty(channels, np.float32)
-        image, out = x[b], y[b]
-        _statistics(image, added[b], groups, eps, mean[b], rstd[b])
-        for c in range(channels):
-            a[c] = gain[b, c] * rstd[b, c // each]
-            d[c] = bias[b, c] + (added[b, c] - mean[b, c // each]) * a[c]
-        for p in range(pixels):
-            row, into = image[p], out[p]
-            if curved:
-                for c in range(channels):
-                    z = row[c] * a[c] + d[c]
-                    into[c] = z * sigmoid(z)
+        off, sums = np.zeros(channels, np.float32), np.empty((2, LANES), np.float32)
+        own, square = np.empty(channels, np.float32), np.empty(channels, np.float32)
+        own_gain, own_bias = gain[b % gain.shape[0]], bias[b % bias.shape[0]]
+        if added.size:
+            off[:] = added[b]
+        source, target = x[b].ctypes.data, y[b].ctypes.data
+        for c in range(0, channels, LANES):
+            moments(source + 4 * c, step, pixels, sums.ctypes.data)
+            for i in range(LANES):
+                own[c + i] = sums[0, i] / pixels
+                square[c + i] = sums[1, i] / pixels
+        for g in range(groups):
+            middle = 0.0
+            for c in range(g * size, (g + 1) * size):
+                middle += x[b, 0, c] + off[c] + own[c]
+            middle /= size
+            spread = 0.0
+            for c in range(g * size, (g + 1) * size):
+                away = x[b, 0, c] + off[c] + own[c] - middle
+                spread += square[c] - own[c] * own[c] + away * away
+            r = 1.0 / np.sqrt(max(spread / size, 0.0) + eps)
+            mean[b, g], rstd[b, g] = middle, r
+            for c in range(g * size, (g + 1) * size):
+                a[c] = own_gain[c] * r
+                d[c] = own_bias[c] + (off[c] - middle) * a[c]
+        for c in range(0, 4 * channels, 4 * LANES):
+            factor, offset = a.ctypes.data + c, d.ctypes.data + c
+            if bent:
+                curved(source + c, step, pixels, factor, offset, target + c)
             else:
-                for c in range(channels):
-                    into[c] = row[c] * a[c] + d[c]
+                straight(source + c, step, pixels, factor, offset, target + c)
 
 
 @njit(parallel=True, **FAST)
 def backward(  # type: ignore[no-untyped-def]
-    dy, x, added, gain, bias, mean, rstd, curved, dx, dgain, dbias
+    dy, x, added, gain, bias, mean, rstd, bent, dx, dgain, dbias
 ):
     """dx, dgain, dbias of `forward`; the latter two (batch, channels)."""
     batch, pixels, channels = x.shape
     groups = mean.shape[1]
-    each = channels // groups
-    share = f(1.0 / (pixels * each))
+    size = channels // groups
+    step = 4 * channels
+    share = f(1.0 / (pixels * size))
     for b in prange(batch):
         a, d = np.empty(channels, np.float32), np.empty(channels, np.float32)
-        off = np.empty(channels, np.float32)
-        plain, weighted = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-        image, back, out = x[b], dy[b], dx[b]
+        off, sums = np.zeros(channels, np.float32), np.empty((2, LANES), np.float32)
+        factor = np.empty(channels, np.float32)
+        own_gain = gain[b % gain.shape[0]]
+        if added.size:
+            off[:] = added[b]
         for c in range(channels):
-            a[c] = gain[b, c] * rstd[b, c // each]
-            off[c] = added[b, c] - mean[b, c // each]
-            d[c] = bias[b, c] + off[c] * a[c]
-        for p in range(pixels):
-            row, above, into = image[p], back[p], out[p]
-            if curved:
-                for c in range(channels):
-                    z = row[c] * a[c] + d[c]
-                    s = sigmoid(z)
-                    dz = above[c] * s * (f(1.0) + z * (f(1.0) - s))
-                    into[c] = dz
-                    plain[c] += dz
-                    weighted[c] += dz * (row[c] + off[c])
-            else:
-                for c in range(channels):
-                    plain[c] += above[c]
-                    weighted[c] += above[c] * (row[c] + off[c])
-        factor, offset = np.empty(channels, np.float32), np.empty(channels, np.float32)
-        for g in range(groups):
-            r, m_1, m_2 = rstd[b, g], f(0.0), f(0.0)
-            for c in range(g * each, (g + 1) * each):
-                dbias[b, c] = plain[c]
-                dgain[b, c] = weighted[c] * r
-                m_1 += gain[b, c] * plain[c]
-                m_2 += gain[b, c] * dgain[b, c]
-            for c in range(g * each, (g + 1) * each):
-                factor[c] = -r * r * m_2 * share
-                offset[c] = factor[c] * off[c] - r * m_1 * share
-        for p in range(pixels):
-            row, into = image[p], out[p]
-            above = into if curved else back[p]
+            a[c] = own_gain[c] * rstd[b, c // size]
+            off[c] -= mean[b, c // size]
+        source, slope, target = x[b].ctypes.data, dy[b].ctypes.data, dx[b].ctypes.data
+        if bent:
+            own_bias = bias[b % bias.shape[0]]
             for c in range(channels):
-                into[c] = a[c] * above[c] + factor[c] * row[c] + offset[c]
+                d[c] = own_bias[c] + off[c] * a[c]
+        for c in range(0, channels, LANES):
+            at = 4 * c
+            numbers = off.ctypes.data + at
+            if bent:
+                curved_sums(
+                    slope + at,
+                    source + at,
+                    step,
+                    pixels,
+                    a.ctypes.data + at,
+                    d.ctypes.data + at,
+                    numbers,
+                    target + at,
+                    sums.ctypes.data,
+                )
+            else:
+                straight_sums(slope + at, source + at, step, pixels, numbers, sums.ctypes.data)
+            for i in range(LANES):
+                dbias[b, c + i] = sums[0, i]
+                dgain[b, c + i] = sums[1, i] * rstd[b, (c + i) // size]
+        for g in range(groups):
+            r, m_1, m_2 = rstd[b, g], f(0), f(0)
+            for c in range(g * size, (g + 1) * size):
+                m_1 += own_gain[c] * dbias[b, c]
+                m_2 += own_gain[c] * dgain[b, c]
+            for c in range(g * size, (g + 1) * size):
+                factor[c] = -r * r * m_2 * share
+                d[c] = factor[c] * off[c] - r * m_1 * share
+        before = target if bent else slope
+        for c in range(0, 4 * channels, 4 * LANES):
+            combined(
+                before + c,
+                source + c,
+                step,
+                pixels,
+                a.ctypes.data + c,
+                factor.ctypes.data + c,
+                d.ctypes.data + c,
+                target + c,
+            )

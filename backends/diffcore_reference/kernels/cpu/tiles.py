@@ -16,7 +16,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .lanes import BYTES, LONG, Frame, Grid, Lanes
+from .grid import Frame, Grid
+from .lanes import LONG, WIDTH, Lanes
 
 Row = tuple[Lanes, ...]
 
@@ -187,4 +188,27 @@ def to_kernel(typing_context, parts, step, weight, step_w):  # type: ignore[no-u
     return types.void(*[types.int64] * 4), generate
 
 
-__all__ = ["BYTES", "to_adjoint", "to_input", "to_kernel", "to_output", "to_weight"]
+@intrinsic
+def to_transpose(typing_context, source, step, target, target_step):  # type: ignore[no-untyped-def]
+    """16 x 16 numbers, rows `step` bytes apart, to their transpose."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        source, step, target, target_step = arguments
+        rows = [
+            Lanes.load(builder, builder.add(source, builder.mul(step, LONG(i))))
+            for i in range(WIDTH)
+        ]
+        half = WIDTH // 2
+        while half:
+            # Blocks of half x half off the diagonal change places.
+            for i in (i for i in range(WIDTH) if not i & half):
+                rows[i], rows[i + half] = rows[i].exchanged(rows[i + half], half)
+            half //= 2
+        for i, row in enumerate(rows):
+            row.store(builder.add(target, builder.mul(target_step, LONG(i))))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+__all__ = ["to_adjoint", "to_input", "to_kernel", "to_output", "to_transpose", "to_weight"]

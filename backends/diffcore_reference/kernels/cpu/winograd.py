@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit, prange
 
 from .products import FAST, product
-from .tiles import to_adjoint, to_input, to_kernel, to_output, to_weight
+from .tiles import to_adjoint, to_input, to_kernel, to_output, to_transpose, to_weight
 
 GROUP = 16
 """Channels of one transform; as many numbers between the 36 parts keep them off one cache line's
@@ -40,10 +40,14 @@ def turned(w, made):  # type: ignore[no-untyped-def]
     channels, out = w.shape[2:]
     for e in prange(9):
         source, target = w[2 - e // 3, 2 - e % 3], made[e // 3, e % 3]
-        for first in range(0, channels, GROUP):
-            for k in range(out):
-                for c in range(first, min(first + GROUP, channels)):
-                    target[k, c] = source[c, k]
+        for c in range(0, channels, GROUP):
+            for k in range(0, out, GROUP):
+                to_transpose(
+                    source.ctypes.data + 4 * (c * out + k),
+                    4 * out,
+                    target.ctypes.data + 4 * (k * channels + c),
+                    4 * channels,
+                )
 
 
 @njit(parallel=True, **FAST)
