@@ -9,13 +9,15 @@ with a, b and c those of what the network predicts, at the time t.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from diffcore.likelihood import Pullback
 from diffcore.plan import Denoised
 from diffcore.training.trained import Trained
+
+from .unet import UNet
 
 
 def pullback(trained: Trained, labels: Any = None) -> Pullback:
@@ -25,12 +27,13 @@ def pullback(trained: Trained, labels: Any = None) -> Pullback:
     long as its vjp is.
     """
     schedule, predicts = trained.schedule, trained.predicts
+    by_hand = cast(UNet, trained.network)
 
     def of(x_t: Any, t: float) -> tuple[Any, Callable[[Any], Any]]:
         pulls: list[Callable[[Any], Any]] = []
 
         def network(*arguments: Any) -> Any:
-            output, pull = trained.network.run(*arguments)
+            output, pull = by_hand.run(*arguments)
             pulls.append(pull)
             return output
 
