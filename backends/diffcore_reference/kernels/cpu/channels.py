@@ -1,7 +1,7 @@
 """Passes over the pixels of sixteen channels, sums and factors in registers; `norm` says what for.
 
-Arguments are addresses: x, y, dy, dx those of the first pixel's channels, `step` bytes from pixel to
-pixel; the others those of sixteen numbers. curved: whether silu comes after.
+Arguments are addresses: x, y, dy, dz, dx those of the first pixel's channels, `step` bytes from
+pixel to pixel; the others those of sixteen numbers, `sums` of twice sixteen.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
     y = columns(x) w      columns(x): the 3 x 3 neighbourhood of each output, (pixels, 9 in)
 
-and its adjoints, `Arrays` says which. The columns are made a few rows of an image at a time, so that
-they stay in the cache.
+and its adjoints, `Arrays` says which. The columns are made a few rows of an image at a time, so
+that they stay in the cache.
 """
 
 import numpy as np
@@ -52,7 +52,9 @@ def convolve(sgemm, x, w, bias, added, y, stride, before, room):  # type: ignore
     blocks = (height + at_once - 1) // at_once
     more = added.size > 0
     for thread in prange(threads):
-        for block in range(batch * blocks * thread // threads, batch * blocks * (thread + 1) // threads):
+        for block in range(
+            batch * blocks * thread // threads, batch * blocks * (thread + 1) // threads
+        ):
             b, top = block // blocks, block % blocks * at_once
             rows = min(at_once, height - top)
             made = room[thread, : rows * width * depth]

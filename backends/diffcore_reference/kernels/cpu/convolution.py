@@ -1,7 +1,8 @@
 """Which way a 3 x 3 convolution is computed, and the room it works in.
 
-Winograd's transforms where both sides have channels by sixteens and the stride is 1; else a matrix
-product of the neighbourhoods, or of each pixel with all nine places where few channels come out.
+Winograd's transforms where both sides have channels by sixteens and the stride is 1, of images of
+more than 2 x 2: there, they take half the time and less. Else a matrix product of the
+neighbourhoods, or of each pixel with all nine places where few channels come out.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import Padding
+from ..arrays import SAME, Padding
 from . import columns, images, winograd
 from .products import SGEMM
 
@@ -25,9 +26,10 @@ NOTHING = np.empty((0, 0, 0, 0), np.float32)
 f = np.float32
 
 
-def by_winograd(w: Any, stride: int) -> bool:
-    """Whether it is, for weights (3, 3, in, out)."""
-    return stride == 1 and w.shape[2] % winograd.GROUP == 0 and w.shape[3] % winograd.GROUP == 0
+def by_winograd(shape: tuple[int, ...], w: Any, stride: int, pad: Padding) -> bool:
+    """Whether it is, for images of that shape and weights (3, 3, in, out)."""
+    whole = w.shape[2] % winograd.GROUP == 0 and w.shape[3] % winograd.GROUP == 0
+    return whole and stride == 1 and pad == SAME and max(shape[1:3]) > 2
 
 
 def forward(
@@ -39,7 +41,7 @@ def forward(
     rows, across = ((size + sum(pad) - 3) // stride + 1 for size in (h, wide))
     y = empty((b, rows, across, out), f)
     more = NOTHING if added is None else added
-    if by_winograd(w, stride):
+    if by_winograd(x.shape, w, stride, pad):
         _winograd(empty, threads, x, w, bias, more, y)
     elif stride == 1 and out <= FEW and added is None and sum(pad) == 2:
         room = empty((threads, h * wide * 9 * out), f)
@@ -59,7 +61,7 @@ def backward(
     c = shape[3]
     dx = empty(shape, f)
     bias = np.zeros(c, f)
-    if by_winograd(w, stride):
+    if by_winograd(shape, w, stride, pad):
         back = empty((3, 3, out, c), f)
         winograd.turned(w, back)
         _winograd(empty, threads, dy, back, bias, NOTHING, dx)
@@ -88,7 +90,7 @@ def weight(
     """See `Arrays.convolve_weight`."""
     c, out = dw.shape[2:]
     sums = empty((threads, out), f)
-    if by_winograd(dw, stride):
+    if by_winograd(x.shape, dw, stride, pad):
         count = _count(x, threads)
         du = empty((threads, 36, c * out + winograd.GROUP), f)
         room = empty((threads, 36 * count * (c + out)), f)
@@ -111,9 +113,7 @@ def weight(
     images.gather(sums, db)
 
 
-def _winograd(
-    empty: Empty, threads: int, x: Any, w: Any, bias: Any, added: Any, y: Any
-) -> None:
+def _winograd(empty: Empty, threads: int, x: Any, w: Any, bias: Any, added: Any, y: Any) -> None:
     c, out = w.shape[2:]
     u = empty((36, c * out + winograd.GROUP), f)
     winograd.transformed(w, u)
@@ -124,7 +124,7 @@ def _winograd(
 
 def _count(x: Any, threads: int) -> int:
     """Tiles at a time: a share for each thread."""
-    b, h, w, _ = x.shape
+    b, h, w = map(int, x.shape[:3])
     tiles = b * -(-h // 4) * -(-w // 4)
     return min(TILES, -(-tiles // threads))
 

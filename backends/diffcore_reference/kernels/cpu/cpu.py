@@ -232,7 +232,15 @@ class Cpu(Arrays):
         return y, Statistics(mean, rstd)
 
     def _normalise_pull(
-        self, dy: Any, x: Any, added: Any, gain: Any, bias: Any, statistics: Statistics, *, curved: bool
+        self,
+        dy: Any,
+        x: Any,
+        added: Any,
+        gain: Any,
+        bias: Any,
+        statistics: Statistics,
+        *,
+        curved: bool,
     ) -> tuple[Any, Any, Any]:
         b, h, w, c = x.shape
         flat = (b, h * w, c)
@@ -266,9 +274,7 @@ class Cpu(Arrays):
 
 def _fast(*arrays: Any) -> bool:
     """Whether all of them are float32 in one piece; None is."""
-    return all(
-        a is None or (a.dtype == np.float32 and a.flags.c_contiguous) for a in arrays
-    )
+    return all(a is None or (a.dtype == np.float32 and a.flags.c_contiguous) for a in arrays)
 
 
 def _rows(x: Any) -> Any:

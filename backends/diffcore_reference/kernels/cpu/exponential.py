@@ -3,8 +3,6 @@
 Numba's own calls the mathematics library once for each number.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
@@ -21,9 +19,9 @@ def exponential(x: Lanes) -> Lanes:
     n = (x * 1.44269504 + 0.5).floor()
     # log 2 in two parts, of which the first has few digits, so that n times it is exact.
     r = (x - n * 0.693359375) + n * 2.12194440e-4
-    p: Any = 1.9875691500e-4
-    for c in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
-        p = r * p + c
+    p = r * 1.9875691500e-4 + 1.3981999507e-3
+    for c in (8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = p * r + c
     p = p * (r * r) + r + 1.0
     return p * n.power_of_two()
 

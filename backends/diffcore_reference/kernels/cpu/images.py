@@ -1,6 +1,5 @@
 """Passes over whole arrays that bring no product: sums, resampling, joining."""
 
-import numpy as np
 from numba import njit, prange
 
 from .exponential import FAST, f, sigmoid

@@ -1,8 +1,9 @@
 """Sixteen float32 at once: arithmetic on LLVM's vectors, written as on numbers.
 
 Numba leaves it to LLVM to find loops that vectorise, which fails for a transform of 36 numbers per
-channel, and for loops over many arrays. Here such code is a Python function of `Lanes`, traced once
-into instructions. They are carried out in the order written, but that a product and a sum become one.
+channel, and for loops over many arrays. Here such code is a Python function of `Lanes`, traced
+once into instructions. They are carried out in the order written, but that a product and a sum
+become one.
 """
 
 from collections.abc import Iterator

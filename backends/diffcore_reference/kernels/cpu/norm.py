@@ -1,9 +1,9 @@
 """GroupNorm, and SiLU of it, in two passes each way; `Arrays.normalise` says what they are.
 
-Forward: one pass for the sums of each channel, one that writes z = a x + d, or its silu, where mean,
-deviation, gain and bias are one factor a and one offset d for each channel of an image. Backward:
-the same, with z found again from x. Sums of squares are taken about a channel's first value, so that
-a large mean cancels nothing. `channels` has the passes; channels must be a multiple of sixteen.
+Forward: one pass for the sums of each channel, one that writes z = a x + d, or its silu, where
+mean, deviation, gain and bias are one factor a and one offset d for each channel of an image.
+Backward: the same, with z found again from x. Sums of squares are taken about a channel's first
+value, so that a large mean cancels nothing. `channels` has the passes, sixteen channels at a time.
 """
 
 import numpy as np
@@ -43,11 +43,11 @@ def forward(  # type: ignore[no-untyped-def]
         for g in range(groups):
             middle = 0.0
             for c in range(g * size, (g + 1) * size):
-                middle += x[b, 0, c] + off[c] + own[c]
+                middle += np.float64(x[b, 0, c]) + off[c] + own[c]
             middle /= size
             spread = 0.0
             for c in range(g * size, (g + 1) * size):
-                away = x[b, 0, c] + off[c] + own[c] - middle
+                away = np.float64(x[b, 0, c]) + off[c] + own[c] - middle
                 spread += square[c] - own[c] * own[c] + away * away
             r = 1.0 / np.sqrt(max(spread / size, 0.0) + eps)
             mean[b, g], rstd[b, g] = middle, r

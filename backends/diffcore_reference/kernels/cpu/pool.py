@@ -1,7 +1,7 @@
 """Memory that is used again: a step's arrays lie where the last step's did.
 
-Fresh memory costs a page fault for every 4 kB. A `Pool` hands out arrays over buffers that it keeps;
-a buffer comes back when the array and every view of it are gone.
+Fresh memory costs a page fault for every 4 kB. A `Pool` hands out arrays over buffers that it
+keeps; a buffer comes back when the array and every view of it are gone.
 """
 
 import math
@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
 
 LINE = 64
 """Bytes of a line of the cache: arrays begin with one, so that no vector lies across two."""

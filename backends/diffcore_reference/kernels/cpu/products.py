@@ -1,13 +1,13 @@
 """Products of float32 matrices by BLAS, within Numba's loops: each thread calls it for itself.
 
-C = A B + beta C through SciPy's table of BLAS functions, which takes addresses and row lengths: parts
-of arrays need no copy, and sums go on where they stand. Products are cut so that they stay under
-LARGEST multiplications: OpenBLAS computes small ones in place, near the peak, and first copies the
-operands of larger ones.
+C = A B + beta C through SciPy's table of BLAS functions, which takes addresses and row lengths:
+parts of arrays need no copy, and sums go on where they stand. Products are cut so that they stay
+under LARGEST multiplications: OpenBLAS computes small ones in place, near the peak, and first
+copies the operands of larger ones.
 """
 
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
@@ -69,7 +69,7 @@ def product(  # type: ignore[no-untyped-def]
 
     a, b, c: addresses. width: the numbers from row to row. C is computed by parts, see LARGEST.
     """
-    columns = min(n, max(64, LARGEST // (k * min(m, 64)) // 16 * 16))
+    columns = min(n, max(32, LARGEST // (k * min(m, 64)) // 16 * 16))
     rows = min(m, max(8, LARGEST // (k * columns)))
     for i in range(0, m, rows):
         for j in range(0, n, columns):

@@ -1,9 +1,9 @@
-"""3 x 3 convolutions by Winograd's F(4 x 4, 3 x 3): 36 products for 16 outputs, where 144 are direct.
+"""3 x 3 convolutions by Winograd's F(4 x 4, 3 x 3): 36 products for 16 outputs instead of 144.
 
     Y = A' [(G w G') * (B' d B)] A         d a patch of 6 x 6, Y its 4 x 4 outputs
 
-summed over the input channels, so that the middle is 36 matrix products over all tiles (Lavin & Gray
-2016, https://arxiv.org/abs/1509.09308). The gradient of the weight is the adjoint,
+summed over the input channels, so that the middle is 36 matrix products over all tiles (Lavin &
+Gray 2016, https://arxiv.org/abs/1509.09308). The gradient of the weight is the adjoint,
 
     dw = G' [(B' d B)' (A dY A')] G        summed over the tiles
 
