@@ -77,9 +77,10 @@ def _both(args: argparse.Namespace, run: Path, pictures: dict[str, str]) -> str:
     from . import _demo_pictures
     from ._sampling import draw, planned
 
-    names = [name for name in _backends.BACKENDS if _backends.ready(name)]
-    if len(names) < 2:
-        return f"only one backend is installed: {', '.join(names)}"
+    lacking = [name for name in _backends.BACKENDS if _backends.missing(name)]
+    names = [name for name in _backends.BACKENDS if name not in lacking]
+    if lacking:
+        return f"only one backend is here, {names[0]}; {lacking[0]} {_backends.ready(lacking[0])}"
     drawn = {}
     for name in names:
         trained = _backends.loading(name).load(run, device="cpu")
