@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from diffcore.unet import UNetConfig
 from diffcore_reference.kernels.arrays import SAME, Arrays, Padding
 from diffcore_reference.kernels.cpu import Cpu, convolution, pool
+from diffcore_reference.unet import UNet
 
 EPS = 2.0**-23
 CPU, PLAIN = Cpu(), Arrays(np)
@@ -312,3 +314,37 @@ def test_a_buffer_comes_back_when_its_last_view_goes() -> None:
     assert again.ctypes.data == where
     assert source.peak == source.used == 2 * used
     assert source.empty((0, 5), np.float64).size == 0
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "every other": {
+        "classes": 3,
+        "scale_shift": True,
+        "resample": "residual",
+        "middle_attention": False,
+        "learned_variance": True,
+        "multipliers": (1, 2, 2),
+    },
+    "channels by eights": {"width": 24, "downsample_padding": "symmetric"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_whole_network(name: str) -> None:
+    """A network sums up some thousand times: 1e-4 of the largest number."""
+    given: dict[str, Any] = {"width": 16, "multipliers": (1, 2), "attention": (6,), "heads": 2}
+    config = UNetConfig(image_size=12, channels=1, groups=8, **{**given, **OPTIONS[name]})
+    x, t = numbers(0, 3, 1, 12, 12), np.array([1, 40, 900])
+    labels = np.array([0, 2, 3]) if config.classes else None
+    made = []
+    for kernels, dtype in ((PLAIN, np.float64), (CPU, np.float32)):
+        network = UNet(config, kernels, dtype)
+        network.initialise(0)
+        network.weights.value += numbers(1, network.weights.value.size) * np.float32(0.02)
+        y, pull = network.run(x.astype(dtype), t, labels)
+        dx = pull(numbers(2, *y.shape).astype(dtype))
+        made.append((y, dx, network.weights.gradient))
+    for true, found in zip(*made, strict=True):
+        assert within(found, true, 1e-4 * np.abs(true).max())
+        assert not within(found * np.float32(1.001), true, 1e-4 * np.abs(true).max())
