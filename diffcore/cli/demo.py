@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     trained = loading.load(folder.path, device=args.device)
     pictures, scores = _demo_pictures.made(folder, chosen, trained)
     print(scores)
-    print(_both(args, folder.path, pictures), flush=True)
+    print(_both(folder.path, pictures), flush=True)
     print("\nIdentities, and their largest errors in float64\n", flush=True)
     holds = report_identities(installed())
     print(f"\nPictures in {folder.path}")
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if holds else 1
 
 
-def _both(args: argparse.Namespace, run: Path, pictures: dict[str, str]) -> str:
+def _both(run: Path, pictures: dict[str, str]) -> str:
     """Draw the same samples with every backend there is: what that shows, in a line."""
     from . import _demo_pictures
     from ._sampling import draw, planned
