@@ -201,7 +201,7 @@ def test_with_one_backend_the_demo_says_what_the_other_needs(monkeypatch, tmp_pa
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "torch" else real(n))
     pictures = {}
     assert demo._both(tmp_path, pictures) == (
-        'only one backend is here, reference; torch needs torch: pip install "diffcore[torch]"'
+        'drawn by reference alone: the backend torch needs torch: pip install "diffcore[torch]"'
     )
     assert pictures == {}
     assert not list(tmp_path.iterdir())

@@ -25,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="train on real digits, show samples, print the identities",
         description="Train a small network on scikit-learn's digits, draw samples and judge them, "
         "then print a table of the identities checked on NumPy, PyTorch and array-api-strict. "
-        "Some four minutes on one core.",
+        "Four to five minutes on one core.",
     )
     demo.add_argument(
         "--out",
@@ -80,7 +80,7 @@ def _both(run: Path, pictures: dict[str, str]) -> str:
     lacking = [name for name in _backends.BACKENDS if _backends.missing(name)]
     names = [name for name in _backends.BACKENDS if name not in lacking]
     if lacking:
-        return f"only one backend is here, {names[0]}; {lacking[0]} {_backends.ready(lacking[0])}"
+        return f"drawn by {names[0]} alone: the backend {lacking[0]} {_backends.ready(lacking[0])}"
     drawn = {}
     for name in names:
         trained = _backends.loading(name).load(run, device="cpu")
