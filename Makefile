@@ -1,7 +1,8 @@
-# make demo   train a small UNet on real digits, show samples, print the identities that hold
-# make test   format, lint, types and tests
-# make lint   format, lint and types alone
-# make clean  remove the environment and what the commands wrote
+# make demo     train a small UNet on real digits, show samples, print the identities that hold
+# make test     format, lint, types and tests
+# make lint     format, lint and types alone
+# make mutants  change the core a little, some 8,000 times: do the tests notice? (hours; mutmut)
+# make clean    remove the environment and what the commands wrote
 #
 # Each sets up what it needs in .venv. PYTHON chooses the interpreter (3.11 or later), TORCH the
 # PyTorch to install, any from 2.6 on: make demo TORCH=torch==2.6.0, after make clean
@@ -11,7 +12,7 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint mutants clean
 
 # One thread: images of 8 x 8 pixels are too small to share out, and sharing a busy core is slow.
 demo: .venv/demo
@@ -24,6 +25,9 @@ lint: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+mutants: .venv/mutation
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutation.py
 
 clean:
 	rm -rf .venv runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

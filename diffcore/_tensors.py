@@ -79,17 +79,22 @@ def read(path: str | Path) -> tuple[Tensors, dict[str, Any]]:
     newer than this reader; FileNotFoundError where there is none.
     """
     path = Path(path)
-    safetensors = optional("safetensors", "checkpoint")
     data = path.read_bytes()
-    try:
-        entries = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
-        raise _unreadable(path, error) from error
+    tensors = _arrays(path, data)
     # The format: the length of the header in 8 bytes, then the header, which is JSON.
     length = int.from_bytes(data[:8], "little")
     head = _checked(path, json.loads(data[8 : 8 + length]).get("__metadata__", {}))
-    tensors = {name: _array(path, name, **entry) for name, entry in entries}
     return tensors, head["content"]
+
+
+def read_arrays(path: str | Path) -> Tensors:
+    """The arrays of any file of the safetensors format; bfloat16 ones come as float32.
+
+    Raises ValueError that names the file where it is cut short, FileNotFoundError where there is
+    none.
+    """
+    path = Path(path)
+    return _arrays(path, path.read_bytes())
 
 
 def dtype_code(name: str, x: npt.NDArray[Any]) -> str:
@@ -145,6 +150,15 @@ def _checked(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: not a safetensors file, or cut short ({error})")
+
+
+def _arrays(path: Path, data: bytes) -> Tensors:
+    safetensors = optional("safetensors", "checkpoint")
+    try:
+        entries = safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise _unreadable(path, error) from error
+    return {name: _array(path, name, **entry) for name, entry in entries}
 
 
 def _array(

@@ -38,6 +38,7 @@ FLOORS = [
     "likelihood",
     "unet",
     "checkpoint",
+    "interop",
     "verify",
     "training",
     "cli",
@@ -171,7 +172,7 @@ def test_all_names_the_modules_that_exist():
     for name in diffcore.__all__:
         assert hasattr(diffcore, name), name
     public = {p.stem for p in PACKAGE.iterdir() if not p.name.startswith(("_", "."))}
-    rim = {"cli", "training", "verify"}
+    rim = {"cli", "interop", "training", "verify"}
     assert set(diffcore.__all__) == (public & set(FLOOR)) - rim | {"__version__"}
 
 
@@ -188,6 +189,7 @@ def test_all_names_the_modules_that_exist():
         "verify",
         "guidance",
         "tasks",
+        "interop",
     ],
 )
 def test_all_of_a_package_is_sorted_and_there(package):

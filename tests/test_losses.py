@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import normal, seeds, shapes, timed
 
-from diffcore import losses, plan, process, samplers, schedules
+from diffcore import gaussians, losses, plan, process, samplers, schedules
 from diffcore.predictions import EPS, X_0, V
 
 EPSILON = np.finfo(np.float64).eps
@@ -167,6 +167,39 @@ def test_the_range_is_the_samplers():
     assert math.exp(high) == pytest.approx(process.transition(flow, 0.4, 0.6).variance)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "s", "t"), [(schedules.flow(), 0.4, 0.6), (schedules.linear(100), 40, 60)]
+)
+def test_the_range_is_that_of_the_step_asked_for(schedule, s, t):
+    small = process.posterior(schedule, t, s).variance
+    large = process.transition(schedule, s, t).variance
+    for time, before in ((t, s), (np.array([t]), np.array([s]))):
+        for dtype in ("float32", "float64"):
+            slack = 64 * np.finfo(dtype).eps
+            f = np.array([[0.0, 0.5, 1.0]], dtype=dtype)
+            got = losses.learned_variance(schedule, f, time, before)
+            assert got.dtype == dtype
+            wanted = [[small, math.sqrt(small * large), large]]
+            np.testing.assert_allclose(got, wanted, rtol=slack)
+            low, high = losses.log_variances(schedule, time, f, before)
+            np.testing.assert_allclose(low, math.log(small), rtol=slack)
+            np.testing.assert_allclose(high, math.log(large), rtol=slack)
+            if time is not t:
+                assert low.dtype == high.dtype == dtype
+                assert low.shape == high.shape == (1, 1)
+                if isinstance(schedule, schedules.DiscreteSchedule):
+                    ends = losses.log_variances(schedule, time, f)
+                    assert all(end.dtype == dtype and end.shape == (1, 1) for end in ends)
+
+
+def test_a_split_halves_the_channels():
+    for shape in ((2, 4), (2, 4, 3), (2, 4, 3, 5)):
+        (host,) = normal(7, shape, 1)
+        output, fraction = losses.split(host)
+        np.testing.assert_array_equal(output, host[:, :2])
+        np.testing.assert_array_equal(fraction, (host[:, 2:] + 1) / 2)
+
+
 def hybrid_case(seed=6, rows=4):
     schedule = schedules.cosine(T=20)
     x_0, eps, mean, v = normal(seed, (rows, 3, 2, 2), 4)
@@ -197,6 +230,33 @@ def test_the_hybrid_is_the_sum_over_time_on_average():
     # Over uniform t: the mean of L_simple, and 0.25 of the sum of the bound's terms.
     np.testing.assert_allclose(total / 20, simple / 20 + 0.25 * sum(terms), rtol=1e-12)
     assert not np.allclose(total / 20, simple / 20 + 0.25 * sum(terms) / 20, rtol=0.01)
+
+
+def test_the_hybrid_is_made_of_its_parts():
+    """L_simple + vlb_weight T L; by default 0.001 (Nichol & Dhariwal 2021, section 3.1)."""
+    schedule, output, x_0, t, eps = hybrid_case()
+    mean, fraction = losses.split(output)
+    x_t = process.q_sample(schedule, x_0, t, eps)
+
+    def hybrid(**options):
+        return losses.hybrid(schedule, V, output, x_0, t, eps, stop_gradient=identity, **options)
+
+    def bound(likelihood):
+        variance = losses.learned_variance(schedule, fraction, t)
+        arguments = {"variance": variance, "likelihood": likelihood}
+        return losses.vlb_term(schedule, V, mean, x_0, x_t, t, **arguments)
+
+    simple = losses.simple(schedule, V, mean, x_0, t, eps)
+    terms = bound(gaussians.discretised_log_likelihood)
+    np.testing.assert_allclose(hybrid(), simple + 0.001 * 20 * terms, rtol=1e-13)
+    np.testing.assert_array_equal(hybrid(vlb_weight=0.0), simple)
+    density = bound(gaussians.log_density)
+    got = hybrid(likelihood=gaussians.log_density, vlb_weight=2.0)
+    np.testing.assert_allclose(got, simple + 2.0 * 20 * density, rtol=1e-13)
+    assert abs(density[0] - terms[0]) > 0.1
+    weighted = losses.simple(schedule, V, mean, x_0, t, eps, losses.min_snr())
+    np.testing.assert_array_equal(hybrid(weighting=losses.min_snr(), vlb_weight=0.0), weighted)
+    assert not np.allclose(weighted, simple)
 
 
 def torch_gradient(function, output):

@@ -339,6 +339,44 @@ def test_each_sample_gets_its_own_term(schedule, shape, seed, variance):
             other(schedule, X_0, *alone, int(time), variance=variance)
 
 
+def test_a_variance_for_each_sample():
+    """An array of shape (batch,) and one like the data; a number is every sample's."""
+    schedule, x_0, x_t, output = terms_at(7)
+    given_variances = np.array([0.01, 0.2, 3.0])
+    for function in (losses.l_t, losses.posterior_mean_kl):
+        each = function(schedule, V, output, x_0, x_t, 7, variance=given_variances)
+        whole = given_variances[:, None] + 0.0 * x_0
+        np.testing.assert_array_equal(
+            function(schedule, V, output, x_0, x_t, 7, variance=whole), each
+        )
+        for row, value in enumerate(given_variances):
+            number = function(schedule, V, output, x_0, x_t, 7, variance=float(value))
+            np.testing.assert_allclose(each[row], number[row], rtol=16 * EPSILON)
+
+
+def test_each_sample_may_step_to_a_time_of_its_own():
+    schedule, x_0, x_t, output = terms_at(7)
+    s = np.array([0, 3, 6])
+    got = losses.vlb_term(schedule, V, output, x_0, x_t, 7, s, variance="large")
+    for row, before in enumerate(s.tolist()):
+        term = losses.l_0 if before == 0 else losses.l_t
+        wanted = term(schedule, V, output, x_0, x_t, 7, before, variance="large")
+        np.testing.assert_allclose(got[row], wanted[row], rtol=1e-12)
+
+
+def test_numpys_numbers_are_numbers():
+    schedule, x_0, x_t, output = terms_at(1)
+    for function, t in ((losses.l_0, 1), (losses.l_t, 2), (losses.vlb_term, 1)):
+        arguments = schedule, V, output, x_0, x_t
+        for s in (None, np.int64(t - 1)):
+            got = function(*arguments, np.int64(t), s)
+            np.testing.assert_array_equal(
+                got, function(*arguments, t, None if s is None else t - 1)
+            )
+    with pytest.raises(ValueError, match="t must be above 1"):
+        losses.l_t(schedule, V, output, x_0, x_t, np.int64(1))
+
+
 def test_the_last_step_as_an_array():
     schedule, x_0, x_t, output = terms_at(1)
     t = np.array([1, 2, 1])

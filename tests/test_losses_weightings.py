@@ -289,13 +289,21 @@ def test_names_and_errors():
     assert losses.weighting_from_config("min_snr") == losses.min_snr(5.0)
     assert losses.weighting_from_config("constant") == losses.CONSTANT
     assert losses.min_snr(1.0) != losses.min_snr(5.0)
+    # By default what the papers recommend, and a sigmoid of log SNR itself.
+    assert losses.weighting_from_config("p2") == losses.p2(1.0, 1.0)
+    assert losses.weighting_from_config("edm") == losses.edm(0.5)
+    assert losses.weighting_from_config("sigmoid") == losses.sigmoid(0.0)
+    with pytest.raises(ValueError, match="weighting must be one of constant"):
+        losses.weighting_from_config({})
     with pytest.raises(ValueError, match=r"weighting must be one of constant, .* got 'minsnr'"):
         losses.weighting_from_config("minsnr")
     with pytest.raises(ValueError, match=r"weighting 'p2': .*unexpected keyword argument 'gama'"):
         losses.weighting_from_config({"kind": "p2", "gama": 1.0})
     for wrong, said in (
         (lambda: losses.min_snr(0.0), "gamma must be positive and finite, got 0.0"),
+        (lambda: losses.min_snr(math.inf), "gamma must be positive and finite, got inf"),
         (lambda: losses.p2(-1.0), "gamma must be non-negative and finite, got -1.0"),
+        (lambda: losses.p2(math.inf), "gamma must be non-negative and finite, got inf"),
         (lambda: losses.p2(1.0, 0.0), "k must be positive and finite, got 0.0"),
         (lambda: losses.edm(math.nan), "sigma_data must be positive and finite, got nan"),
         (lambda: losses.sigmoid(math.inf), "bias must be finite, got inf"),

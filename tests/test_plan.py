@@ -54,6 +54,37 @@ def test_the_loop_is_the_defining_sum(made, seed):
     np.testing.assert_array_equal(end, seen[-1].x)
 
 
+def test_progress_says_what_was_done():
+    made = Plan("three", (Stage(3, 2, (1.0,)), Stage(2, 1, (0.5,), (0.5,)), Stage(1, 0, (2.0,))))
+    outputs = []
+
+    def denoise(x_t, t):
+        outputs.append(x_t + t)
+        return outputs[-1]
+
+    seen = list(plan.iterate(denoise, made, np.ones((1, 2))))
+    assert [p.stage for p in seen] == list(made.stages)
+    assert seen[0].x_0 is None
+    assert seen[1].x_0 is outputs[0]
+    assert seen[2].x_0 is outputs[0]
+    assert len(outputs) == 1
+
+
+def test_a_stage_that_weighs_nothing_gives_zeros():
+    made = Plan("nothing", (Stage(1, 0, ()),))
+    x = np.full((2, 3), 5.0)
+    np.testing.assert_array_equal(plan.sample(lambda x_t, t: x_t, made, x), 0.0 * x)
+
+
+def test_a_plan_without_stages_leaves_what_there_is():
+    made, schedule = Plan("empty", ()), schedules.linear(10)
+    x = np.ones((2, 3))
+    assert plan.sample(lambda x_t, t: x_t, made, x) is x
+    assert (made.evaluations, made.stochastic, made.batch) == (0, False, None)
+    assert plan.mean_residuals(made, schedule).shape == (0,)
+    np.testing.assert_array_equal(plan.variances(made, schedule), [0.0])
+
+
 @given(plans())
 def test_nothing_is_held_that_no_later_stage_reads(made):
     """Counted at each call: the states and outputs that are alive are those still to be read."""
@@ -112,6 +143,21 @@ def test_json_keeps_learned_ranges():
     again = Plan.from_json(made.to_json())
     assert again == made
     assert isinstance(again.stages[0].z, LogRange)
+
+
+def test_json_holds_numbers_and_words_alone():
+    def made(value):
+        return Plan("one", (Stage(1, 0, (1.0,)),), parameters={"value": value})
+
+    for value in (np.float32(0.5), np.int64(3), np.bool_(True)):
+        again = Plan.from_json(made(value).to_json()).parameters["value"]
+        assert again == value
+        assert type(again) is type(value.item())
+    for value in (math.nan, math.inf, -math.inf):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            made(value).to_json()
+    with pytest.raises(TypeError, match="a plan's parameters must be numbers and words for JSON"):
+        made(object()).to_json()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "stages": [{}]}'])
@@ -188,6 +234,9 @@ def test_learned_variance_interpolates_logarithms():
     np.testing.assert_allclose(out, math.sqrt(0.1), rtol=1e-14)
     with pytest.raises(ValueError, match="denoise must return Denoised"):
         plan.sample(lambda x_t, t: x_t, made, x, ones)
+    never_called = Plan("one", (Stage(2, 1, (1.0,), z=LogRange(-1.0, 1.0)),))
+    with pytest.raises(ValueError, match="denoise must return Denoised"):
+        plan.sample(lambda x_t, t: Denoised(x_t, fraction), never_called, x, ones)
 
 
 def test_noise_is_asked_for():

@@ -133,6 +133,71 @@ def test_shorter_histories_are_filled_up():
     np.testing.assert_array_equal(got, want)
 
 
+def test_a_stack_of_one_is_that_plan():
+    own = samplers.ddpm(SCHEDULES["linear"], (1000, 500, 0))
+    together = stack([own])
+    assert together.batch == 1
+    assert unstack(together) == (own,)
+
+
+def test_stages_without_a_call_stay_so():
+    """A stage may weigh earlier outputs and call for none of its own."""
+    first, second = Stage(3.0, 2.0, (1.0,), (0.5,)), Stage(2.0, 1.0, (1.0,), (0.25,), call=False)
+    own = Plan("own", (first, second))
+    together = stack([own, own, own])
+    assert [stage.calls for stage in together.stages] == [True, False]
+    assert unstack(together) == (own, own, own)
+    x = np.ones((3, 1))
+    denoise = lambda x_t, t: x_t + np.reshape(t, (-1, 1))  # noqa: E731
+    # m = 1 + 3, x_1 = 1 + m / 2, x_2 = x_1 + m / 4.
+    np.testing.assert_array_equal(plan.sample(denoise, together, x), 4.0 * x)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_json_tells_a_stack_of_scales_from_a_range(batch):
+    plans = [samplers.ddim(SCHEDULES["linear"], (1000, 500 - b, 0), eta=0.5) for b in range(batch)]
+    together = Plan.from_json(stack(plans).to_json())
+    assert type(together.stages[0].z) is tuple
+    assert unstack(together) == tuple(plans)
+
+
+def test_a_number_in_a_stack_is_every_samples():
+    """As in a stack written by hand, which does not say what plans it was made of."""
+    stages = (Stage((4.0, 3.0), 1.0, (0.5,), ((0.25, 0.75),)), Stage(1.0, 0.0, (2.0,), (1.0,)))
+    together = Plan("hand", stages)
+    assert together.batch == 2
+    own = tuple(
+        Plan("hand", (Stage(t, 1.0, (0.5,), (m,)), Stage(1.0, 0.0, (2.0,), (1.0,))))
+        for t, m in ((4.0, 0.25), (3.0, 0.75))
+    )
+    assert unstack(together) == own
+    told = []
+
+    def denoise(x_t, t):
+        told.append(t)
+        return x_t + np.reshape(t, (-1, 1))
+
+    x = np.array([[1.0], [-2.0]])
+    got = plan.sample(denoise, together, x)
+    np.testing.assert_array_equal(told[0], [4.0, 3.0])
+    assert told[1] == 1.0
+    for b, one in enumerate(own):
+        np.testing.assert_array_equal(got[b], plan.sample(denoise, one, x)[b])
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("float16", "float32"), ("float32", "float32"), ("float64", "float64")]
+)
+def test_times_are_told_in_at_least_float32(state, told):
+    """1/3 in half precision is another time by 8e-5."""
+    grids = ((0.9, 1 / 3, 0.1), (0.8, 2 / 3, 0.2))
+    together = stack([samplers.ddim(SCHEDULES["flow"], grid) for grid in grids])
+    seen = []
+    plan.sample(lambda x, t: seen.append(t) or x, together, np.ones((2, 1), dtype=state))
+    assert all(t.dtype == told for t in seen)
+    np.testing.assert_array_equal(seen[1], np.array([1 / 3, 2 / 3], dtype=told))
+
+
 def test_a_stack_compiles_whole():
     torch = pytest.importorskip("torch")
     schedule = schedules.linear()

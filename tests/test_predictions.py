@@ -115,6 +115,21 @@ def test_error_scale_is_the_ratio_of_squared_errors(prediction):
         assert prediction.error_scale(schedule, t, x_0) == pytest.approx(ratio, rel=1e-9)
 
 
+def test_error_scale_at_the_ends_and_for_arrays():
+    """At sigma = 0 any error of x_0 shows without bound; at alpha = 0 eps says nothing of x_0."""
+    zero, like = schedules.zero_terminal_snr(schedules.linear()), np.ones((2, 3), dtype="float32")
+    for prediction in (EPS, X_0, V, Edm()):
+        assert prediction.error_scale(zero, 0, like) == math.inf
+        batch = prediction.error_scale(zero, np.array([3, 700]), like)
+        assert batch.shape == (2, 1)
+        assert batch.dtype == np.float32
+        for row, t in enumerate((3, 700)):
+            wanted = prediction.error_scale(zero, t, like)
+            np.testing.assert_allclose(batch[row, 0], wanted, rtol=1e-6)
+    assert EPS.error_scale(zero, 1000, like) == 0.0
+    assert X_0.error_scale(zero, 1000, like) == 1.0
+
+
 def test_edm_inputs_have_unit_variance_and_edms_noise_coordinate():
     data = 0.5
     for schedule, t in [(schedules.edm(), 3.0), (schedules.linear(), 700)]:
@@ -129,6 +144,8 @@ def test_edm_inputs_have_unit_variance_and_edms_noise_coordinate():
     x_in, c_noise = Edm(data).inputs(schedules.linear(), np.ones((2, 3)), batch)
     assert x_in.shape == (2, 3)
     assert c_noise.shape == (2,)
+    x_in, c_noise = Edm(data).inputs(schedules.linear(), np.ones((2, 3), dtype="float32"), batch)
+    assert x_in.dtype == c_noise.dtype == np.float32
     assert EPS.inputs(schedules.linear(), x_t, 5) == (x_t, 5)
 
 
@@ -162,10 +179,19 @@ def test_bad_arguments_are_named():
         EPS.x_0(schedules.linear(), x[:1], x, 5)
     with pytest.raises(ValueError, match="sigma_data must be positive"):
         Edm(0.0)
-    with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
-        predictions.from_config("epsilon")
+    with pytest.raises(ValueError, match="sigma_data must be positive and finite, got inf"):
+        Edm(math.inf)
+    for config in ("epsilon", {}, {"kind": "v", "sigma_data": 0.5}, {"kind": "edm", "sigma": 0.5}):
+        with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
+            predictions.from_config(config)
 
 
 @pytest.mark.parametrize("prediction", ALL, ids=lambda p: p.name)
 def test_a_prediction_is_described(prediction):
     assert predictions.from_config(prediction.config) == prediction
+
+
+def test_a_name_alone_describes_a_prediction():
+    assert Edm().config == {"kind": "edm", "sigma_data": 0.5}  # Karras et al. 2022, table 1.
+    for prediction in (EPS, X_0, V, SCORE, VELOCITY, MEAN, Edm()):
+        assert predictions.from_config(prediction.name) == prediction

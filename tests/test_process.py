@@ -215,6 +215,29 @@ def test_every_library(xp, dtype, source):
                 )
 
 
+@pytest.mark.parametrize(
+    "schedule", [schedules.linear(100), schedules.flow()], ids=["linear", "flow"]
+)
+def test_coefficients_of_array_times_need_no_data(schedule):
+    """Without `like` they come in the library's default dtype, in NumPy float64."""
+    discrete = isinstance(schedule, schedules.DiscreteSchedule)
+    s, t = ([3, 50], [60, 99]) if discrete else ([0.1, 0.4], [0.6, 0.9])
+    for made in (
+        lambda s, t: process.transition(schedule, s, t),
+        lambda s, t: process.posterior(schedule, t, s),
+        lambda s, t: (process.one_minus_snr_ratio(schedule, s, t),),
+    ):
+        for before, after in ((s, t), (s[1], t), (s, t[0])):
+            one, two = (
+                made(*(v if isinstance(v, int | float) else v[k] for v in (before, after)))
+                for k in range(2)
+            )
+            arrays = [v if isinstance(v, int | float) else np.array(v) for v in (before, after)]
+            for got, *wanted in zip(made(*arrays), one, two, strict=True):
+                assert np.dtype(getattr(got, "dtype", float)) == np.float64
+                np.testing.assert_allclose(got, np.broadcast_to(wanted, (2,)), rtol=64 * EPS)
+
+
 @pytest.mark.parametrize("kind", ["vp_linear", "flow", "edm", "ve", "sub_vp", "cosine_continuous"])
 def test_continuous_times_in_every_library(xp, kind):
     schedule = getattr(schedules, kind)()

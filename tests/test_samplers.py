@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import timed
 
-from diffcore import noise, oracles, plan, samplers, schedules, times
+from diffcore import noise, oracles, plan, process, samplers, schedules, times
+from diffcore.samplers._first_order import first_order, log_kept
+from diffcore.samplers._trace import Trace
 
 EPS = np.finfo(np.float64).eps
 PLANS = {
@@ -92,6 +94,92 @@ def test_ddim_coefficients_to_50_digits(kind, eta):
             assert got == pytest.approx(float(want), rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("squared_eta", [0.0, 1e-12, 0.3, 0.5, 0.51, 0.999, 1.0, 1.2, 9.0])
+@pytest.mark.parametrize("log_r", [-1e-9, -1e-3, -0.5, -0.7, -1.0, -20.0, -800.0, -math.inf])
+def test_what_is_kept_of_the_noise_to_50_digits(squared_eta, log_r):
+    kept = 1 - mp.mpf(squared_eta) * -mp.expm1(mp.mpf(log_r))
+    wanted = float(mp.log(kept)) if kept > 0 else -math.inf
+    # 1 - eta^2 is known to eps of 1, and so is what is left near kept = 0.
+    slack = 8 * EPS * (1.0 + float(min(1 / abs(kept), 1e300)) if kept else 0.0)
+    if squared_eta * -math.expm1(log_r) < 0.5:
+        slack = 8 * EPS * abs(wanted)
+    if slack < 1.0:
+        assert log_kept(squared_eta, log_r) == pytest.approx(wanted, rel=4 * EPS, abs=slack)
+
+
+def test_a_step_up_from_data_scales_them():
+    schedule = schedules.linear()
+    up = first_order(schedule, 0, 400, eta=0.0)
+    assert up == (schedule(400).alpha, 0.0, 0.0)
+    noised = first_order(schedule, 300, 400, eta=1.0)
+    scale, variance = process.transition(schedule, 300, 400)
+    assert noised == (scale, 0.0, pytest.approx(math.sqrt(variance), rel=4 * EPS))
+
+
+def test_a_call_that_a_stage_does_not_weigh_is_made_all_the_same():
+    trace = Trace(schedules.flow(), 0.9)
+    first = trace.denoise()
+    trace.move(0.5, trace.x)
+    trace.move(0.5, trace.x + first)
+    made = trace.plan("late")
+    assert [(s.x, s.m, s.calls) for s in made.stages] == [
+        ((1.0,), (0.0,), True),
+        ((1.0,), (1.0,), False),
+    ]
+
+
+def test_steps_between_neighbouring_times():
+    """Where there is one whole time inside, or the next one down alone."""
+    schedule = schedules.linear(10)
+    assert samplers.plms(schedule, (9, 7, 5, 3, 1), start="singlestep").evaluations == 3 * 4 + 1
+    # The trapezoidal rule where there is none: two calls.
+    assert samplers.plms(schedule, (9, 8, 7, 6, 5), start="singlestep").evaluations == 3 * 2 + 1
+    low = samplers.dpm2_ancestral(schedule, (2, 1))
+    assert low.evaluations == 2
+    assert [s.time_next for s in low.stages] == [1, 1]
+    np.testing.assert_allclose(
+        plan.variances(low, schedule), [schedule(t).sigma ** 2 for t in (2, 1, 1)], rtol=1e-12
+    )
+
+
+class Halfway:
+    """A schedule of another class than this package's: flow, between 0 and 1/2."""
+
+    def __init__(self):
+        self.inner = schedules.flow()
+
+    def __call__(self, t, like=None):
+        return self.inner(0.5 * t, like)
+
+    def log_snr_at(self, t, like=None):
+        return self.inner.log_snr_at(0.5 * t, like)
+
+    def log_snr_gap(self, s, t, like=None):
+        return self.inner.log_snr_gap(0.5 * s, 0.5 * t, like)
+
+    def posterior_step(self, t, like=None):
+        return self.inner.posterior_step(0.5 * t, like)
+
+
+def test_any_schedule_and_any_numbers_are_planned():
+    grid = (0.9, 0.5, 0.2)
+    inner = [t / 2 for t in grid]
+    for name in ("ddim", "ddpm", "euler", "heun", "euler_ancestral"):
+        planner = samplers.PLANNERS[name]
+        made, wanted = planner(Halfway(), grid), planner(schedules.flow(), inner)
+        assert [s.time for s in made.stages] == [2 * s.time for s in wanted.stages]
+        for a, b in zip(made.stages, wanted.stages, strict=True):
+            assert a.x == pytest.approx(b.x, rel=64 * EPS)
+            assert a.m == pytest.approx(b.m, rel=64 * EPS)
+    whole = samplers.ddim(schedules.linear(), (9, 5, 0))
+    for times_ in (np.array([9, 5, 0]), [np.asarray(t) for t in (9, 5, 0)], np.array([9.0, 5, 0])):
+        made = samplers.ddim(schedules.linear(), times_)
+        assert made == whole
+        assert all(type(t) is int for s in made.stages for t in (s.time, s.time_next))
+    real = samplers.ddim(schedules.edm(), np.array([9, 5, 0]))
+    assert all(type(t) is float for s in real.stages for t in (s.time, s.time_next))
+
+
 def test_ddim_with_eta_near_1_is_not_ddpm():
     schedule = schedules.linear()
     a, b = samplers.ddpm(schedule, (800, 400)), samplers.ddim(schedule, (800, 400), eta=0.99)
@@ -125,6 +213,12 @@ def test_learned_variance_spans_small_to_large():
         for bound, z in zip(bounds[:-1], fixed[:-1], strict=True):
             assert math.exp(getattr(bound, end) / 2) == pytest.approx(z, rel=1e-14)
     assert bounds[-1] == 0.0
+    # A range counts with its upper end.
+    learned, large = (
+        plan.variances(samplers.ddpm(schedule, grid, variance=v), schedule)
+        for v in ("learned", "large")
+    )
+    np.testing.assert_allclose(learned, large, rtol=32 * np.finfo(np.float64).eps)
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "zero_terminal_snr", "vp", "flow", "edm"])

@@ -1,15 +1,18 @@
+import dataclasses
 import math
+import sys
 
 import exact
 import mpmath as mp
 import numpy as np
 import pytest
 from conftest import as_numpy, make
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import continuous_schedules, discrete_schedules
 
-from diffcore import schedules
+from diffcore import process, schedules
+from diffcore.schedules.numbers import Numbers
 
 KINDS = {
     **{name: getattr(schedules, name)() for name in exact.BETAS},
@@ -70,6 +73,142 @@ def test_log_snr_in_two_parts_keeps_the_gap(dtype, xp):
     cast = schedule.log_snr.astype(dtype)
     if dtype == "float32":
         assert np.max(np.abs((cast[1:-1] - cast[2:]) - wanted) / wanted) > 100 * eps
+
+
+def error_of(schedule, betas):
+    """The largest relative error of the tables, of logs over 1 + |log|; betas at 50 digits."""
+    wanted = exact.tables(exact.alpha_bar_of(betas))
+    wanted["log_alpha_bar"] = [mp.log(bar) for bar in wanted["alpha_bar"]]
+    errors = []
+    for name, column in wanted.items():
+        table = getattr(schedule, name)
+        assert table.dtype == np.float64
+        if name in ("log_snr", "posterior_log_variance_clipped"):
+            infinite = [mp.isinf(log) for log in column]
+            np.testing.assert_array_equal(np.isinf(table), infinite)
+            both = zip(table.tolist(), column, infinite, strict=True)
+            errors += [float(abs(v - w) / (1 + abs(w))) for v, w, skip in both if not skip]
+        else:
+            errors += exact.relative_errors(table, column)
+    return max(errors)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("linear", {"beta_start": 0.3, "beta_end": 1e-6}),
+        ("scaled_linear", {"beta_start": 1e-6, "beta_end": 0.5}),
+        ("quadratic", {"beta_start": 0.01, "beta_end": 0.02}),
+        ("constant", {"beta": 1e-7}),
+        ("constant", {"beta": 0.9}),
+        ("cosine", {"offset": 0.0}),
+        ("cosine", {"offset": 0.0, "min_beta": 0.01, "max_beta": 0.5}),
+        ("sigmoid", {"start": -1.0, "end": 5.0, "tau": 0.5}),
+        ("sigmoid", {"start": 0.0, "end": 3.0, "tau": 2.0, "max_beta": 0.4}),
+        # Rounding has these lose a little more than there is.
+        ("sigmoid", {"start": -4.0, "end": -0.8, "tau": 1.5}),
+        ("sigmoid", {"start": -0.8, "end": 4.0, "tau": 0.6}),
+        ("sigmoid", {"start": -9.0, "end": -2.0, "tau": 0.7}),
+    ],
+)
+def test_parameters_count_as_published(kind, parameters):
+    T = 37
+    schedule = getattr(schedules, kind)(T, **parameters)
+    assert schedule.T == T
+    np.testing.assert_array_equal(schedule.origin, range(T + 1))
+    assert error_of(schedule, exact.BETAS[kind](T, **parameters)) <= 1e-12
+    assert schedule.config == {"kind": kind, "T": T} | defaults(kind) | parameters
+    assert schedules.from_config(schedule.config) == schedule
+
+
+def defaults(kind):
+    """The parameters of the papers, but for T."""
+    line = {"beta_start": 1e-4, "beta_end": 0.02}
+    return {
+        "linear": line,
+        "quadratic": line,
+        "scaled_linear": {"beta_start": 0.00085, "beta_end": 0.012},
+        "constant": {"beta": 0.02},
+        "cosine": {"offset": 0.008, "max_beta": 0.999, "min_beta": 0.0},
+        "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0, "max_beta": 0.999},
+    }[kind]
+
+
+def test_one_step_and_two():
+    one = schedules.constant(1, beta=0.3)
+    assert error_of(schedules.constant(2, beta=0.3), exact.constant(2, 0.3)) <= 1e-12
+    assert one(1) == pytest.approx((math.sqrt(0.7), math.sqrt(0.3)), rel=1e-15)
+    assert process.posterior(one, 1) == pytest.approx((1.0, 0.0, 0.0), abs=1e-15)
+    # There is no step from t = 2 to clip to: beta_1, the transition's variance, stands in.
+    np.testing.assert_allclose(one.posterior_log_variance_clipped, math.log(0.3), rtol=1e-15)
+
+
+@pytest.mark.parametrize("kind", exact.BETAS)
+def test_defaults_are_published_ones(kind):
+    assert getattr(schedules, kind)().config == {"kind": kind, "T": 1000} | defaults(kind)
+
+
+def test_a_long_cosine_keeps_its_last_digits():
+    """Where cos is small it is the sine of what is left."""
+    T = 20_000
+    schedule = schedules.cosine(T, offset=0.0, max_beta=1.0 - 1e-12)
+    for t in range(T - 8, T):
+        wanted = mp.cos(mp.pi / 2 * t / T)
+        assert float(abs(schedule.alpha[t] / wanted - 1)) <= 1e-12
+
+
+@given(st.floats(-6.0, 2.0), st.floats(0.5, 6.0), st.floats(0.3, 3.0))
+@example(-3.0, 2.0, 3.0)  # start + (end - start) is not end.
+def test_any_sigmoid_is_within_1e_12_of_50_digits(start, width, tau):
+    schedule = schedules.sigmoid(12, start, start + width, tau)
+    assert error_of(schedule, exact.sigmoid(12, start, start + width, tau)) <= 1e-12
+
+
+@pytest.mark.parametrize("order", ["rising", "falling", "mixed"])
+def test_sums_of_logarithms_lose_nothing(order):
+    """Against exact sums; without compensation they would be off by many ulp."""
+    betas = 10.0 ** np.random.default_rng(0).uniform(-9.0, -0.5, size=20_000)
+    betas = {"rising": np.sort(betas), "falling": np.sort(betas)[::-1], "mixed": betas}[order]
+    terms = np.log1p(-betas)
+    wanted = np.array([math.fsum(terms[:k]) for k in range(400, 20_001, 400)])
+    ulp = np.spacing(np.abs(wanted))
+    got = schedules.from_betas(betas).log_alpha_bar[400::400]
+    assert np.max(np.abs(got - wanted) / ulp) <= 1.0
+    assert np.max(np.abs(np.cumsum(terms)[399::400] - wanted) / ulp) > 10.0
+
+
+def test_lists_are_read_in_float64():
+    betas = np.array([0.1, 0.2, 0.7], dtype=np.float32)
+    kept = np.cumprod(1.0 - betas.astype(np.float64))
+    rounded = kept.astype(np.float32)
+    for schedule, wanted in (
+        (schedules.from_betas(betas), kept),
+        (schedules.from_betas(betas.astype(np.float64).tolist()), kept),
+        (schedules.from_alpha_bar(rounded), rounded.astype(np.float64)),
+    ):
+        np.testing.assert_allclose(schedule.alpha_bar[1:], wanted, rtol=4e-15)
+        for name in ("alpha", "sigma", "beta", "log_alpha_bar", "origin"):
+            assert getattr(schedule, name).dtype == np.float64
+        np.testing.assert_array_equal(schedule.origin, [0, 1, 2, 3])
+        assert schedule.beta[0] == 0.0
+    np.testing.assert_array_equal(schedules.from_betas([1])(1), (0.0, 1.0))
+
+
+def test_a_schedule_of_given_alpha_bar():
+    given_bars = [1.0 - 1e-12, 0.9, 0.5, 0.1, 1e-30]
+    schedule = schedules.from_alpha_bar(given_bars)
+    bars = [mp.mpf(1), *map(mp.mpf, given_bars)]
+    for name in ("alpha", "sigma", "beta", "one_minus_alpha_bar", "posterior_variance"):
+        errors = exact.relative_errors(getattr(schedule, name), exact.tables(bars)[name])
+        assert max(errors) <= 1e-12, name
+    assert schedule.config == {"kind": "from_alpha_bar", "alpha_bar": given_bars}
+    assert schedules.from_config(schedule.config) == schedule
+    np.testing.assert_array_equal(schedule.origin, range(6))
+    assert schedule.beta[0] == 0.0
+    assert schedules.from_alpha_bar([0.5]).T == 1
+    ended = schedules.from_alpha_bar([0.5, 0.0])
+    assert ended(2) == (0.0, 1.0)
+    assert ended.log_snr[-1] == -math.inf
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,6 +295,12 @@ def test_continuous_end_points():
     assert schedules.cosine_continuous()(1.0) == (0.0, 1.0)
     assert schedules.ve()(0.0) == (1.0, pytest.approx(0.01, rel=1e-15))
     assert schedules.shift(schedules.flow(), 3.0)(1.0) == (0.0, 1.0)
+    # In arrays too, without a warning.
+    for kind in ("vp_linear", "sub_vp", "cosine_continuous", "flow", "edm"):
+        schedule = getattr(schedules, kind)()
+        for ends in (np.array([0.0, 0.0]), np.array([0.0, schedule.curve.t_max])):
+            wanted = [schedule.log_snr_at(float(t)) for t in ends]
+            np.testing.assert_allclose(schedule.log_snr_at(ends), wanted, rtol=1e-12)
 
 
 @pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
@@ -188,6 +333,118 @@ def test_a_time_is_met_in_every_library(xp):
     assert as_numpy(schedule(t).alpha).shape == (3,)
 
 
+@pytest.mark.parametrize("name", ["ve", "edm"])
+def test_an_exploding_schedule_keeps_its_signal_when_shifted(name, xp):
+    schedule = schedules.shift(getattr(schedules, name)(), 2.0)
+    t = make(xp, [0.25, 0.75], "float32")
+    alpha, sigma = schedule(t)
+    assert alpha.dtype == sigma.dtype == xp.float32
+    np.testing.assert_array_equal(as_numpy(alpha), [1.0, 1.0])
+    wanted = [2.0 * getattr(schedules, name)()(u).sigma for u in (0.25, 0.75)]
+    np.testing.assert_allclose(as_numpy(sigma), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_two_parts_make_the_log_snr(dtype):
+    """Whole numbers have it in one; tables of any precision in two, of at least float32."""
+    schedule = schedules.linear(T=50)
+    assert schedule.numbers.log_snr == tuple(schedule.log_snr.tolist())
+    assert schedule.numbers.log_snr_rest == (0.0,) * 51
+    tables = schedule.tables(np.zeros(1, dtype=dtype))
+    wide = np.float64 if dtype == "float64" else np.float32
+    assert tables.log_snr.dtype == tables.log_snr_rest.dtype == wide
+    both = tables.log_snr.astype(np.float64) + tables.log_snr_rest
+    np.testing.assert_allclose(both[1:], schedule.log_snr[1:], rtol=0, atol=1e-14)
+    assert both[0] == math.inf
+
+
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "sqrt", "sin", "abs", "floor"])
+def test_numbers_know_what_numpy_knows(name):
+    values = [0.0, 5e-324, 1e-9, 0.5, 1.0, 1.5, 700.0]
+    if name not in ("log", "sqrt"):
+        values += [-0.5, -1.0] + ([-700.0, -1e9] if name != "log1p" else [])
+    if name in ("exp", "log", "log1p", "abs", "sqrt"):
+        values.append(math.inf)
+    if name == "exp":
+        largest = math.log(sys.float_info.max)
+        values += [709.0, largest, math.nextafter(largest, 1e9), 709.9, 1e9, -math.inf]
+    with np.errstate(all="ignore"):
+        wanted = getattr(np, name)(np.array(values))
+    got = [getattr(Numbers, name)(value) for value in values]
+    assert all(isinstance(value, float | int) for value in got)
+    np.testing.assert_allclose(got, wanted, rtol=4 * np.finfo(float).eps)
+
+
+def test_log_snr_of_a_level(xp):
+    assert schedules.Level(1.0, 0.0).log_snr == math.inf
+    assert schedules.Level(0.0, 1.0).log_snr == -math.inf
+    schedule = schedules.cosine_continuous()
+    host = np.array([0.1, 0.5, 0.9])
+    got = schedule(make(xp, host)).log_snr
+    wanted = [2 * mp.log(mp.cot(mp.pi * mp.mpf(t) / 2)) for t in host.tolist()]
+    np.testing.assert_allclose(as_numpy(got), np.array(wanted, float), rtol=1e-13, atol=1e-15)
+    ends = schedules.Level(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(ends.log_snr, [math.inf, -math.inf])
+
+
+def test_a_shifted_schedule_keeps_its_times():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    for factor in (0.5, 3.0):
+        moved = schedules.shift(spaced, factor)
+        np.testing.assert_array_equal(moved.origin, spaced.origin)
+        wanted = spaced.log_snr[1:] - 2 * math.log(factor)
+        np.testing.assert_allclose(moved.log_snr[1:], wanted, rtol=1e-12)
+        assert moved.T == 3
+
+
+def test_zero_terminal_snr_keeps_the_times_and_says_what_it_is():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    once = schedules.zero_terminal_snr(spaced)
+    for inner, schedule in ((spaced, once), (once, schedules.zero_terminal_snr(once))):
+        np.testing.assert_array_equal(schedule.origin, [0, 100, 300, 1000])
+        assert schedule.config == {"kind": "zero_terminal_snr", "schedule": inner.config}
+        assert schedules.from_config(schedule.config) == schedule
+        assert schedule(3) == (0.0, 1.0)
+        for name in ("origin", "beta", "alpha", "log_alpha_bar", "posterior_variance"):
+            assert not getattr(schedule, name).flags.writeable
+
+
+def test_times_of_any_sort_respace_alike():
+    schedule = schedules.linear(T=10)
+    ones = [schedules.respace(schedule, times) for times in ([4, 10], [4.0, 10.0], range(4, 11, 6))]
+    for one in ones:
+        assert one == ones[0]
+        assert hash(one) == hash(ones[0])
+    last = schedules.respace(schedule, [10])
+    assert (last.T, last.alpha_bar[1]) == (1, schedule.alpha_bar[10])
+
+
+def test_schedules_are_told_apart():
+    schedule, other = schedules.linear(T=10), schedules.linear(T=11)
+    assert schedule != other
+    assert schedule != schedule.config
+    assert hash(schedule) != hash(other)
+    turned = dict(reversed(schedule.config.items()))
+    twin = dataclasses.replace(schedule, config=turned)
+    assert twin == schedule
+    assert hash(twin) == hash(schedule)
+    assert repr(schedule) == "DiscreteSchedule(linear, T=10)"
+
+
+def test_a_networks_times_come_in_the_datas_dtype():
+    spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
+    t = np.array([0, 2, 3])
+    for schedule in (spaced, schedules.interpolate(spaced)):
+        times = t if schedule is spaced else t.astype(np.float64)
+        assert type(schedule.origin_at(2)) is float
+        for like, dtype in ((None, "float64"), (np.zeros(1, dtype="float32"), "float32")):
+            got = schedule.origin_at(times, like)
+            assert got.dtype == dtype
+            np.testing.assert_array_equal(got, [0.0, 300.0, 1000.0])
+            assert schedule(times, like).alpha.dtype == dtype
+            assert schedule.log_snr_at(times, like).dtype == dtype
+
+
 def test_tables_answer_like_the_schedule(xp):
     schedule = schedules.linear(T=50)
     like = make(xp, [0.0])
@@ -195,6 +452,10 @@ def test_tables_answer_like_the_schedule(xp):
     t = make(xp, [1, 20, 50], "int64")
     for source in (schedule, tables):
         np.testing.assert_array_equal(as_numpy(source(t, like).sigma), schedule.sigma[[1, 20, 50]])
+        np.testing.assert_array_equal(
+            as_numpy(source.log_snr_at(t, like)), schedule.log_snr[[1, 20, 50]]
+        )
+        assert source.log_snr_at(t, make(xp, [0.0], "float32")).dtype == xp.float32
         step = source.posterior_step(t, like)
         np.testing.assert_array_equal(
             as_numpy(step.variance), schedule.posterior_variance[[1, 20, 50]]
@@ -206,6 +467,26 @@ def test_tables_answer_like_the_schedule(xp):
     ("call", "message"),
     [
         (lambda: schedules.linear(T=0), "T must be a positive int, got 0"),
+        (lambda: schedules.linear(T=10.0), "T must be a positive int, got 10.0"),
+        (lambda: schedules.linear(T=True), "T must be a positive int, got True"),
+        (lambda: schedules.linear(T="10"), "T must be a positive int, got '10'"),
+        (lambda: schedules.linear(beta_start=0.0), r"beta must be in \(0, 1\), got 0.0"),
+        (lambda: schedules.linear(beta_end=1.0), r"beta must be in \(0, 1\), got 1.0"),
+        (lambda: schedules.cosine(max_beta=0.2, min_beta=0.2), "max_beta must be above min_beta"),
+        (lambda: schedules.cosine(min_beta=-0.1), "max_beta must be above min_beta"),
+        (lambda: schedules.cosine(offset=math.inf), "offset must be"),
+        (lambda: schedules.sigmoid(start=-math.inf), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(end=math.inf), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(start=1.0, end=1.0), "end must be above start and finite"),
+        (lambda: schedules.sigmoid(tau=math.inf), "tau must be positive and finite"),
+        (lambda: schedules.from_betas([0.0, 0.1]), "got 0.0 at t = 1"),
+        (lambda: schedules.from_betas([[0.1, 0.2]]), r"betas must have shape \(T,\)"),
+        (lambda: schedules.from_alpha_bar([]), r"alpha_bar must have shape \(T,\)"),
+        (lambda: schedules.from_alpha_bar([[0.5, 0.2]]), r"alpha_bar must have shape \(T,\)"),
+        (lambda: schedules.edm(sigma_max=math.inf), "sigma_max must be positive and finite"),
+        (lambda: schedules.ve(sigma_max=math.inf), "sigma_max must be finite and above sigma_min"),
+        (lambda: schedules.ve(1.0, 1.0), "sigma_max must be finite and above sigma_min"),
+        (lambda: schedules.from_config({}), "schedule kind must be one of linear"),
         (lambda: schedules.linear(beta_end=1.5), "beta must be in"),
         (lambda: schedules.cosine(max_beta=1.0), "max_beta must be"),
         (lambda: schedules.cosine(offset=-1.0), "offset must be"),
@@ -222,6 +503,7 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.linear()(1001), r"t must be a whole time in 0..1000, got 1001"),
         (lambda: schedules.linear()(-1), "got -1"),
         (lambda: schedules.linear()(0.5), "got 0.5"),
+        (lambda: schedules.linear().log_snr_gap(0.5, 6), "s must be a whole time in 0..1000"),
         (lambda: schedules.linear()(np.array([0, 1001])), r"t must be in 0..1000, got 0..1001"),
         (lambda: schedules.linear()(np.array([[1]])), r"t must have shape \(batch,\)"),
         (lambda: schedules.linear().posterior_step(0), r"t must be in 1..1000"),
@@ -230,8 +512,13 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.flow().posterior_step(0.5), "s must be given"),
         (lambda: schedules.respace(schedules.linear(), [5, 5]), "times must increase strictly"),
         (lambda: schedules.respace(schedules.linear(), [5, 1001]), "times must be whole"),
+        (lambda: schedules.respace(schedules.linear(), [0, 5]), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), []), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), [[1, 2]]), "times must increase strictly"),
+        (lambda: schedules.respace(schedules.linear(), [1.5, 3]), "times must be whole"),
         (lambda: schedules.respace(schedules.flow(), [0.5]), "variance preserving"),
         (lambda: schedules.shift(schedules.flow(), 0.0), "factor must be positive"),
+        (lambda: schedules.shift(schedules.flow(), math.inf), "factor must be positive"),
         (lambda: schedules.zero_terminal_snr(schedules.linear(T=1)), "at least 2 steps"),
         (lambda: schedules.from_config({"kind": "liner"}), "schedule kind must be one of linear"),
         (lambda: schedules.from_config({"kind": "linear", "t": 3}), "unexpected keyword"),

@@ -1,4 +1,4 @@
-"""The command line: train, sample, invert, evaluate, plot, info, identities, demo.
+"""The command line: train, sample, invert, evaluate, plot, info, identities, verify, demo.
 
 Each command is a module with `add(commands)`, which declares its arguments, and a function that
 runs it and returns the exit status. What a command needs beyond the core is imported when it runs,
@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import demo, evaluate, identities, info, invert, plot, sample, train
+from . import demo, evaluate, identities, info, invert, plot, sample, train, verify
 
-COMMANDS = (train, sample, invert, evaluate, plot, info, identities, demo)
+COMMANDS = (train, sample, invert, evaluate, plot, info, identities, verify, demo)
 INTERRUPTED = 130
 """128 + SIGINT, what a shell reports for a command that Ctrl-C ended."""
 BROKEN_PIPE = 141

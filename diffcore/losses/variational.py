@@ -185,6 +185,7 @@ def _step(
         fixed = _exp(low if variance == "small" else high)
     else:
         fixed = variance if is_number(variance) else expand(widen(cast(Array, variance))[0], guess)
+    end = t if s is None else s
     last = t == 1 if s is None else schedule(s, guess).sigma == 0.0
     return _Step(
         like=x_0,
@@ -194,7 +195,7 @@ def _step(
         mean=linear_combination((at_x_0, at_x_t), (guess, state)),
         posterior_variance=_exp(low),
         variance=fixed,
-        last=last if is_array(last) else bool(last),
+        last=last if is_array(end) else bool(last),
     )
 
 

@@ -33,15 +33,15 @@ def first_order(schedule: Schedule, t: float, s: float, eta: float = 0.0) -> Wei
     noise = eta * target.sigma * rest**0.5
     if s > t and (eta == 1.0 or source.sigma == 0.0):
         return Weights(target.alpha / source.alpha, 0.0, noise)
-    log_kept = 0.5 * _log_kept(eta * eta, -abs(gap))
-    keep = target.sigma / source.sigma * math.exp(log_kept)
+    fall = 0.5 * log_kept(eta * eta, -abs(gap))
+    keep = target.sigma / source.sigma * math.exp(fall)
     if target.alpha == 0.0:
         return Weights(keep, -source.alpha * keep, noise)
     # alpha_s - alpha_t keep, which must not cancel.
-    return Weights(keep, -target.alpha * math.expm1(log_kept - 0.5 * gap), noise)
+    return Weights(keep, -target.alpha * math.expm1(fall - 0.5 * gap), noise)
 
 
-def _log_kept(squared_eta: float, log_r: float) -> float:
+def log_kept(squared_eta: float, log_r: float) -> float:
     """log(1 - eta^2 (1 - r)), the logarithm of (sigma_s^2 - c^2) / sigma_s^2, at full precision."""
     rest = -math.expm1(log_r)
     if squared_eta * rest < 0.5:

@@ -17,6 +17,7 @@ from itertools import pairwise
 
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
+from ._first_order import log_kept
 from ._grid import checked
 from ._trace import Combination, Trace
 from .heun import through
@@ -91,12 +92,7 @@ def _first_order(trace: Trace, s: float, m: Combination, eta: float, s_noise: fl
 
 def log_down(schedule: Schedule, t: float, s: float, eta: float) -> float:
     """log(n_down / n_s) <= 0, at full precision; -inf where n_down = 0."""
-    gap = schedule.log_snr_gap(s, t)
-    share = eta * eta * -math.expm1(-gap)
-    if share < 0.5:
-        return 0.5 * math.log1p(-share)
-    kept = (1.0 - eta * eta) + eta * eta * math.exp(-gap)
-    return 0.5 * math.log(kept) if kept > 0.0 else -math.inf
+    return 0.5 * log_kept(eta * eta, -schedule.log_snr_gap(s, t))
 
 
 def _up(fall: float) -> float:
@@ -115,8 +111,6 @@ def _halfway(schedule: Schedule, t: float, drop: float) -> tuple[float | None, f
         middle = 0.0
     else:
         assert isinstance(schedule, DiscreteSchedule)
-        below = range(1, int(t))
-        if not below:
-            return None, 0.0
-        middle = min(below, key=lambda u: abs(schedule.log_snr_at(u) - target))
+        # A step from t = 1 is to data, and has been dealt with.
+        middle = min(range(1, int(t)), key=lambda u: abs(schedule.log_snr_at(u) - target))
     return middle, 0.5 * schedule.log_snr_gap(middle, t) / drop

@@ -32,7 +32,7 @@ MEANS = {
 def plms(schedule: Schedule, times: Sequence[float], start: Start = "lower") -> Plan:
     """The PLMS sampler over the descending `times`, meant to be even; order 2.
 
-    start: "lower" takes the first step by the pseudo trapezoidal rule, which calls three times, and
+    start: "lower" takes the first step by the pseudo trapezoidal rule, which calls twice, and
     then lets the number of noises grow, one call a step (the usual code); "singlestep" takes three
     steps by the pseudo Runge-Kutta method, four calls each (the paper's F-PNDM), or where a
     discrete schedule has no time inside the step by the trapezoidal rule. A step to sigma = 0 takes

@@ -87,10 +87,11 @@ def sigmoid(
         raise ValueError(f"tau must be positive and finite, got {tau}")
     _require_clip(0.0, max_beta)
     low, high = start / tau / 2, end / tau / 2
-    a = low + np.arange(T + 1) / T * (high - low)
+    fraction, width = np.arange(T + 1) / T, high - low
+    whole = np.sinh(width) * np.cosh(low + fraction * width)
     # S(2 a) - S(2 b) = sinh(a - b) / (2 cosh(a) cosh(b)), which does not cancel.
-    kept = np.sinh(high - a) * np.cosh(low) / (np.sinh(high - low) * np.cosh(a))
-    lost = np.sinh(a - low) * np.cosh(high) / (np.sinh(high - low) * np.cosh(a))
+    kept = np.sinh((1.0 - fraction) * width) * np.cosh(low) / whole
+    lost = np.sinh(fraction * width) * np.cosh(high) / whole
     with np.errstate(divide="ignore"):
         log_alpha_bar = np.where(lost < 0.5, np.log1p(-np.minimum(lost, 0.5)), np.log(kept))
     config = {"kind": "sigmoid", "T": T, "start": start, "end": end, "tau": tau}
@@ -128,7 +129,7 @@ def from_alpha_bar(alpha_bar: npt.ArrayLike) -> DiscreteSchedule:
             f"got {host[t - 1]} at t = {t}"
         )
     with np.errstate(divide="ignore"):
-        log_alpha_bar = np.where(host > 0.5, np.log1p(host - 1.0), np.log(host))
+        log_alpha_bar = np.log(host)
     config = {"kind": "from_alpha_bar", "alpha_bar": host.tolist()}
     return of_log_alpha_bar(log_alpha_bar, config)
 
@@ -171,12 +172,12 @@ def _squared_line(T: int, start: float, end: float) -> Host:
 
 
 def _compensated_cumsum(values: Host) -> Host:
-    """Running sums, each the correctly rounded sum of its terms but for an ulp."""
+    """Running sums of numbers of one sign, each correctly rounded but for an ulp (Kahan 1965)."""
     sums, total, lost = [], 0.0, 0.0
     for value in values.tolist():
         new = total + value
         if math.isfinite(new):
-            lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+            lost += (total - new) + value
         total = new
         sums.append(total + lost)
     return np.array(sums)

@@ -82,7 +82,6 @@ class DiscreteSchedule:
     alpha: Host = field(init=False)
     sigma: Host = field(init=False)
     log_snr: Host = field(init=False)
-    log_snr_high: Host = field(init=False)
     log_snr_rest: Host = field(init=False)
     posterior_mean_x_0: Host = field(init=False)
     posterior_mean_x_t: Host = field(init=False)
@@ -101,22 +100,20 @@ class DiscreteSchedule:
         log_rest = _log_one_minus_exp(log_alpha_bar)
         ratio = np.append(0.0, rest[:-1] / rest[1:])
         with np.errstate(divide="ignore"):
-            log_beta = np.where(beta < 0.5, np.log(beta), _log_one_minus_exp(log_keep))
+            log_beta = np.log(beta)
         log_variance = log_beta[2:] + log_rest[1:-1] - log_rest[2:]
         # Improved DDPM, section 3.1: the variance at t = 1 is 0, so its logarithm is that of t = 2.
         clipped = np.append(log_variance[:1] if self.T > 1 else log_beta[1:], log_variance)
         x_0 = np.append(1.0, np.exp(log_alpha_bar[:-1] / 2) * (beta[1:] / rest[1:]))
         log_snr = log_alpha_bar - log_rest
-        log_snr_high = log_snr.astype(np.float32).astype(np.float64)
         with np.errstate(invalid="ignore"):
-            log_snr_rest = np.where(np.isinf(log_snr), 0.0, log_snr - log_snr_high)
+            log_snr_rest = np.where(np.isinf(log_snr), 0.0, log_snr - log_snr.astype(np.float32))
         tables = {
             "alpha_bar": np.exp(log_alpha_bar),
             "one_minus_alpha_bar": rest,
             "alpha": np.exp(log_alpha_bar / 2),
             "sigma": np.sqrt(rest),
             "log_snr": log_snr,
-            "log_snr_high": log_snr_high,
             "log_snr_rest": log_snr_rest,
             "posterior_mean_x_0": x_0,
             "posterior_mean_x_t": np.exp(log_keep / 2) * ratio,
@@ -141,9 +138,9 @@ class DiscreteSchedule:
         xp = namespace(like)
         double = like.dtype == xp.float64
         wide = xp.float64 if double else xp.float32
-        high = self.log_snr if double else self.log_snr_high
         rest = 0.0 * self.log_snr_rest if double else self.log_snr_rest
-        made = {"log_snr": constant(high, like, wide), "log_snr_rest": constant(rest, like, wide)}
+        made = {"log_snr": self.log_snr, "log_snr_rest": rest}
+        made = {name: constant(table, like, wide) for name, table in made.items()}
         names = (name for name in Tables._fields if name not in made)
         return Tables(**made, **{name: constant(getattr(self, name), like) for name in names})
 
@@ -165,8 +162,7 @@ class DiscreteSchedule:
 
     def origin_at(self, t: Any, like: Array | None = None) -> Any:
         """What a network calls time `t`: the time it had in the schedule it was trained on."""
-        t = checked(t, self.T)
-        return float(self.origin[t]) if is_number(t) else look_up(self.origin, t, like)
+        return look_up(self.origin, checked(t, self.T), like)
 
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
         t = checked(t, self.T, lowest=1)

@@ -1,6 +1,10 @@
 """The functions of an array namespace that schedules call, for Python floats."""
 
 import math
+import sys
+
+LARGEST_POWER = math.log(sys.float_info.max)
+"""The largest number whose exponential is finite."""
 
 
 class Numbers:
@@ -17,7 +21,7 @@ class Numbers:
 
     @staticmethod
     def exp(x: float) -> float:
-        return math.exp(x) if x < 709.0 else math.inf
+        return math.exp(x) if x <= LARGEST_POWER else math.inf
 
     @staticmethod
     def log(x: float) -> float:

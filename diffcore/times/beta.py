@@ -40,10 +40,10 @@ def beta_quantile(p: float, a: float, b: float) -> float:
         raise ValueError(f"p must be in [0, 1], got {p}")
     if p in (0.0, 1.0):
         return p
-    if p <= _lower(0.5, a, b):
-        return _bisect(lambda x: _lower(x, a, b) >= p)
+    if _reaches(0.5, a, b, p, 1.0 - p):
+        return _bisect(lambda x: _reaches(x, a, b, p, 1.0 - p))
     # By the distance y from 1, whose digits count there.
-    return 1.0 - _bisect(lambda y: not _mass_below(y, p, a, b))
+    return 1.0 - _bisect(lambda y: _reaches(y, b, a, 1.0 - p, p))
 
 
 def _bisect(holds: Callable[[float], bool]) -> float:
@@ -57,11 +57,11 @@ def _bisect(holds: Callable[[float], bool]) -> float:
     return high
 
 
-def _mass_below(y: float, p: float, a: float, b: float) -> bool:
-    """Whether I_x(a, b) >= p at x = 1 - y, y <= 1/2."""
-    upper = _lower(y, b, a)
-    # Little mass is summed itself, not as what is left of 1; so near to 1 that would take long.
-    return upper <= 1.0 - p if upper < 0.9 or y < 1e-4 else _lower(1.0 - y, a, b) >= p
+def _reaches(x: float, a: float, b: float, p: float, rest: float) -> bool:
+    """Whether I_x(a, b) >= p = 1 - rest, x <= 1/2."""
+    mass = _lower(x, a, b)
+    # Little mass is summed itself, not as what is left of 1; so near to 0 that would take long.
+    return mass >= p if mass < 0.9 or x < 1e-4 else _lower(1.0 - x, b, a) <= rest
 
 
 def _lower(x: float, a: float, b: float) -> float:

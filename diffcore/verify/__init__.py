@@ -9,6 +9,7 @@ from .claims import Claim, claim
 from .identities import IDENTITIES, Identity, Row, example, format_table, measure, table
 from .outcome import Outcome, Point, Result, Verdict
 from .report import Report
+from .target import Target
 
 __all__ = [
     "IDENTITIES",
@@ -19,6 +20,7 @@ __all__ = [
     "Report",
     "Result",
     "Row",
+    "Target",
     "Verdict",
     "check",
     "claim",

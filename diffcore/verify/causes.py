@@ -1,6 +1,7 @@
 """The likely cause of a failure, in words: which other formula gives the numbers found."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,12 +10,15 @@ import numpy.typing as npt
 
 from .. import samplers
 from ..plan import Plan
-from ..schedules import DiscreteSchedule
+from ..schedules import ContinuousSchedule, DiscreteSchedule
 from .claims import Planner
 from .subject import Sampler
 
 CLOSE = 1e-3
 """How near a guess must come, relative to its largest value: far above rounding."""
+
+NO_NOISE = 1e-200
+"""A time that is as good as data, but for which no planner makes an exception."""
 
 FORMS: Mapping[str, Callable[[Any], Any]] = {
     "{}": lambda q: q,
@@ -66,7 +70,6 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
         if isinstance(schedule, DiscreteSchedule):
             for off in (-1, 1):
                 moved = [min(max(int(t) + off, 0), schedule.T) for t in grid]
-                yield f"its levels are those of times {off:+d}", claim.planner, moved
                 yield (
                     f"its last level is that of time {moved[-1]}",
                     claim.planner,
@@ -75,6 +78,15 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
                         moved[-1],
                     ),
                 )
+                yield f"its levels are those of times {off:+d}", claim.planner, moved
+        eta = claim.parameters.get("eta", 0.0)
+        if 0.0 < eta < 1.0:
+            for power, words in ((0.5, "a share of the variance"), (2.0, "squared once too often")):
+                other = replace(claim, parameters={**claim.parameters, "eta": eta**power})
+                yield f"its eta is {words}", other.planner, grid
+        if isinstance(schedule, ContinuousSchedule) and grid[-1] == 0.0:
+            near = (*grid[:-1], NO_NOISE)
+            yield "its step to sigma = 0 goes on as those before it", claim.planner, near
         for lower in claim.lower_orders():
             yield "it is of order {order}", lower.planner, grid
     for name, planner in samplers.PLANNERS.items():
@@ -86,7 +98,9 @@ def _variants(sampler: Sampler) -> Iterator[tuple[str, Planner, Sequence[float]]
 def of_noise(sampler: Sampler, scales: npt.ArrayLike) -> str:
     """The formula of the noise's weights in single steps, one for each step of the grid."""
     pairs = list(pairwise(sampler.grid))
-    if len(np.atleast_1d(scales)) != len(pairs):
+    if len(np.atleast_1d(scales)) == len(pairs) - 1:
+        pairs = pairs[:-1]  # A step to data draws no noise.
+    if not pairs or len(np.atleast_1d(scales)) != len(pairs):
         return ""
     t = [sampler.schedule(a) for a, _ in pairs]
     s = [sampler.schedule(b) for _, b in pairs]

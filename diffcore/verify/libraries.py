@@ -2,8 +2,7 @@
 
 import importlib
 import inspect
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,12 +49,28 @@ def of(name: str, epsilon: float | None = None) -> Library:
 
 
 def guess(target: Any) -> str:
-    """The library that the target's code uses: torch, jax or numpy, by what its module imports."""
-    code = inspect.unwrap(target) if inspect.isroutine(target) else type(target)
-    module = sys.modules.get(getattr(code, "__module__", ""), None)
-    names = getattr(code, "__globals__", None) or vars(module or object())
-    used = {value.__name__.partition(".")[0] for value in names.values() if inspect.ismodule(value)}
-    return next((name for name in ("torch", "jax") if name in used), "numpy")
+    """The library that the target names, or that its code uses, by what its module imports."""
+    own = getattr(target, "library", None)
+    if isinstance(own, str):
+        return own
+    used = {
+        value.__name__.partition(".")[0]
+        for names in _globals(target)
+        for value in names.values()
+        if inspect.ismodule(value)
+    }
+    named = ("torch", "jax", "array_api_strict", "cupy")
+    return next((name for name in named if name in used), "numpy")
+
+
+def _globals(target: Any) -> Iterator[dict[str, Any]]:
+    """What the target's functions see: its own if it is one, else those of its class."""
+    made = target if inspect.isclass(target) else type(target)
+    held = [value for base in made.__mro__ for value in vars(base).values()]
+    for value in [target] if inspect.isroutine(target) else held:
+        code = inspect.unwrap(value) if inspect.isroutine(value) else value
+        if inspect.isfunction(code):
+            yield code.__globals__
 
 
 def _numpy(module: Any) -> Library:
@@ -78,21 +93,38 @@ def _torch(module: Any) -> Library:
 
 def _jax(module: Any) -> Library:
     wide = module.config.read("jax_enable_x64")
+    keys = _Keys(module.random)
     return Library(
         name="jax",
         make=lambda host, dtype: module.numpy.asarray(np.asarray(host), dtype=dtype),
-        seed=lambda seed: None,
-        normal=lambda x: module.random.normal(module.random.key(0), x.shape, x.dtype),
+        seed=keys.seed,
+        normal=lambda x: module.random.normal(keys.next(), x.shape, x.dtype),
         dtypes=("float32", "float64") if wide else ("float32",),
+        epsilon=float(np.finfo(np.float64 if wide else np.float32).eps),
     )
 
 
+class _Keys:
+    """JAX has no global generator: keys that follow from a seed and a count."""
+
+    def __init__(self, random: Any) -> None:
+        self._random, self._seed, self._count = random, 0, 0
+
+    def seed(self, seed: int) -> None:
+        self._seed, self._count = seed, 0
+
+    def next(self) -> Any:
+        self._count += 1
+        # The default generator takes XLA many seconds to compile for each new shape.
+        key = self._random.key(self._seed, impl="rbg")
+        return self._random.fold_in(key, self._count)
+
+
 def _strict(module: Any) -> Library:
+    host = _numpy(np)
     return Library(
         name="array_api_strict",
         make=lambda host, dtype: module.asarray(np.asarray(host), dtype=getattr(module, dtype)),
-        seed=lambda seed: None,
-        normal=lambda x: module.asarray(
-            np.random.default_rng().normal(size=x.shape), dtype=x.dtype
-        ),
+        seed=host.seed,
+        normal=lambda x: module.asarray(host.normal(np.empty(x.shape)), dtype=x.dtype),
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from .coefficients import Coefficients
+
 
 class Verdict(StrEnum):
     """What becomes of a check."""
@@ -34,6 +36,7 @@ class Outcome:
     error: what was found, in the units of `bound`. where: the time, step, coefficient and
     configuration. cause: for a failure the likely cause in words. note: what is worth knowing of
     one that holds. at: where it belongs on the axis of a plot, if it does. axis: the plot's name.
+    coefficients: the table that it was found in.
     """
 
     error: float
@@ -43,6 +46,7 @@ class Outcome:
     note: str = ""
     at: float | None = None
     axis: str = ""
+    coefficients: Coefficients | None = None
 
     @property
     def holds(self) -> bool:
@@ -71,6 +75,8 @@ class Result:
     note: str = ""
     curves: tuple[tuple[str, tuple[Point, ...]], ...] = ()
     """Errors over an axis, by the name of what was measured."""
+    coefficients: Coefficients | None = None
+    """The table of weights of the first failure; without one, the largest that is shown whole."""
 
 
 def summarise(check: str, identity: str, outcomes: Iterable[Outcome]) -> Result:
@@ -99,4 +105,13 @@ def summarise(check: str, identity: str, outcomes: Iterable[Outcome]) -> Result:
         cause=shown.cause if failed else "",
         note="; ".join(notes),
         curves=tuple((axis, tuple(points)) for axis, points in curves.items()),
+        coefficients=_table(failed or found, bool(failed)),
     )
+
+
+def _table(outcomes: list[Outcome], failed: bool) -> Coefficients | None:
+    tables = [o.coefficients for o in outcomes if o.coefficients is not None]
+    if failed or not tables:
+        return tables[0] if tables else None
+    whole = [t for t in tables if t.size == (len(t.rows), len(t.columns))]
+    return max(whole or tables[:1], key=lambda table: table.size)

@@ -12,6 +12,7 @@ the loop is closed, and the weights are those of the start, of mu and of the noi
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -27,9 +28,9 @@ class Reading:
     """The weights of every observed state: the one at each call of the network, then the end.
 
     states: shape (observations, columns); columns are the start, then `outputs` denoised x_0 (of a
-    closed loop: mu, once), then each noise that has any weight. constant: what is left where all of
-    these are 0; shape (observations,). times: what the network was told. silent: how many noises
-    were drawn that have no weight. shapes: the shapes that were drawn, for a state `shape`.
+    closed loop: mu, once), then each noise that weighs more than rounding. constant: what is left
+    where all of these are 0; shape (observations,). times: what the network was told. silent: how
+    many noises were drawn that have no weight. shapes: those that were drawn, for a state `shape`.
     """
 
     states: Host
@@ -76,7 +77,7 @@ def open_loop(sampler: Sampler, make: Callable[[Any, str], Any], dtype: str) -> 
     def answer(basis: Host) -> Answer:
         return lambda x_t, t, k: np.broadcast_to(_column(basis[:, 1 + k], x_t), x_t.shape)
 
-    return _read(sampler, make, dtype, answer, None)
+    return _remembered(sampler, dtype, None, lambda: _read(sampler, make, dtype, answer, None))
 
 
 def closed_loop(
@@ -89,7 +90,20 @@ def closed_loop(
             sampler.schedule, _column(basis[:, 1], x_t), variance, x_t, t
         )
 
-    return _read(sampler, make, dtype, answer, 1)
+    return _remembered(sampler, dtype, variance, lambda: _read(sampler, make, dtype, answer, 1))
+
+
+_READINGS: WeakKeyDictionary[Sampler, dict[tuple[str, float | None], Reading]] = WeakKeyDictionary()
+
+
+def _remembered(
+    sampler: Sampler, dtype: str, variance: float | None, read: Callable[[], Reading]
+) -> Reading:
+    """The reading, which many checks ask for, taken once for each sampler."""
+    known = _READINGS.setdefault(sampler, {})
+    if (dtype, variance) not in known:
+        known[dtype, variance] = read()
+    return known[dtype, variance]
 
 
 def gaussian(schedule: Schedule, mean: Any, variance: float, x_t: Host, t: float) -> Host:
@@ -191,7 +205,7 @@ def _read(
     constant = states[:, -1]
     weights = states[:, :-1] - constant[:, None]
     noisy = 1 + columns
-    heard = [j for j in range(noisy, rows - 1) if np.any(weights[:, j] != 0.0)]
+    heard = [j for j in range(noisy, rows - 1) if np.any(np.abs(weights[:, j]) > sampler.epsilon)]
     return Reading(
         states=weights[:, [*range(noisy), *heard]],
         constant=constant,

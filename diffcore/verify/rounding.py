@@ -5,7 +5,9 @@ random directions. The largest of a few such runs, times a safety factor, is wha
 what is off by more is another formula.
 """
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +16,7 @@ from .. import samplers
 from .._arrays import Host
 from ..plan import Plan
 from . import reading
+from .claims import claim
 from .levels import rounded
 from .reading import Reading
 from .subject import Sampler
@@ -25,15 +28,21 @@ SEEDS = 4
 
 
 def open_bound(exact: Plan, sampler: Sampler) -> Host:
-    """How far each observed state's weights may be off; shape (observations,)."""
-    wanted = reading.exact(exact, sampler).states
-    epsilon = _epsilon(exact, sampler)
+    """How far each observed state's weights may be off those of a plan; shape (observations,).
+
+    What rounding explains is that of the sampler's own plan, whichever it is compared with.
+    """
+    own = sampler.plan() or exact
+    wanted = reading.exact(own, sampler).states
+    epsilon = _epsilon(own, sampler)
     moved = np.zeros(len(wanted))
     for seed in range(SEEDS):
         states = _blurred(sampler, epsilon, seed, None).states
         if states.shape == wanted.shape:
             moved = np.maximum(moved, np.max(np.abs(states - wanted), axis=1))
-    return _safe(np.maximum(moved, epsilon * np.max(np.abs(wanted), axis=1)))
+    bound = _safe(np.maximum(moved, epsilon * np.max(np.abs(wanted), axis=1)))
+    observations = exact.evaluations + 1
+    return bound if len(bound) == observations else np.full(observations, np.max(bound))
 
 
 def time_bound(exact: Plan, sampler: Sampler) -> Host:
@@ -48,14 +57,20 @@ def time_bound(exact: Plan, sampler: Sampler) -> Host:
     return bound
 
 
-def closed_bound(sampler: Sampler, of: Callable[[Reading], Host], observations: int) -> Host:
-    """How far a figure of the closed loop with a point mass may be off at each observation."""
+def closed_bound(
+    sampler: Sampler, of: Callable[[Reading], Host], observations: int, variance: float = 0.0
+) -> Host:
+    """How far a figure of the closed loop with N(mu, variance) may be off at each observation."""
+    if sampler.claim is None and observations > len(sampler.grid):
+        # More calls than steps: it divides by the level that a step goes to, as Heun's method does.
+        sampler = replace(sampler, claim=claim("heun"))
     plan = sampler.plan() or samplers.ddim(sampler.schedule, sampler.grid)
-    wanted = of(reading.exact(plan, sampler, variance=0.0))
+    wanted = of(reading.exact(plan, sampler, variance=variance))
     epsilon = _epsilon(plan, sampler)
     moved = epsilon * np.abs(wanted)
     for seed in range(SEEDS):
-        moved = np.maximum(moved, np.abs(of(_blurred(sampler, epsilon, seed, 0.0)) - wanted))
+        blurred = of(_blurred(sampler, epsilon, seed, variance))
+        moved = np.maximum(moved, np.abs(blurred - wanted))
     bound = _safe(moved)
     return bound if len(bound) == observations else np.full(observations, np.max(bound))
 
@@ -70,9 +85,9 @@ def _epsilon(plan: Plan, sampler: Sampler) -> float:
     """The epsilon of the levels that the steps use.
 
     The noise that a step adds is usually the difference of squared levels, which loses as many
-    digits as the square of their ratio has.
+    digits as the square of their ratio has; DDPM's is a product of ratios, which loses none.
     """
-    if not plan.stochastic:
+    if not plan.stochastic or plan.name == "ddpm":
         return sampler.epsilon
     levels = [sampler.schedule(t) for t in sampler.grid]
     ratios: list[float] = [
@@ -80,7 +95,8 @@ def _epsilon(plan: Plan, sampler: Sampler) -> float:
         for a, b in pairwise(levels)
         if a.alpha > 0.0 and b.sigma > 0.0
     ]
-    return sampler.epsilon * max([1.0, *ratios]) ** 2
+    # Half of the digits are always left: no other formula hides behind a long step.
+    return min(sampler.epsilon * max([1.0, *ratios]) ** 2, math.sqrt(sampler.epsilon))
 
 
 def _blurred(sampler: Sampler, epsilon: float, seed: int, variance: float | None) -> Reading:

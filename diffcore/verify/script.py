@@ -19,6 +19,9 @@ Script = Callable[[int, tuple[int, ...]], Host]
 """The values of draw number k, from 0, of a shape."""
 
 
+_DEFAULT_RNG = np.random.default_rng
+
+
 class Draws:
     """Counts the draws and keeps their shapes."""
 
@@ -29,7 +32,8 @@ class Draws:
     def __call__(self, shape: Any) -> Host:
         shape = tuple(int(n) for n in shape)
         self.shapes.append(shape)
-        values = self._script(len(self.shapes) - 1, shape)
+        with mock.patch.object(np.random, "default_rng", _DEFAULT_RNG):  # A script may draw.
+            values = self._script(len(self.shapes) - 1, shape)
         return np.array(np.broadcast_to(values, shape), dtype=np.float64)
 
 

@@ -6,7 +6,7 @@ whose code they run. Arrays that go in and come out are the target's own; the ch
 `make` and read them with `to_host`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from ..plan import Plan
 from ..predictions import EPS, Prediction
 from ..schedules import Schedule
 from .claims import Claim
+from .outcome import Outcome
 
 
 class Table(NamedTuple):
@@ -51,7 +52,7 @@ class Launch(Protocol):
     def __call__(self, answer: Answer, x: Any, seed: int, /) -> Run: ...
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sampler:
     """One way to run the target's sampler.
 
@@ -78,6 +79,38 @@ class Sampler:
         return None if self.claim is None else self.claim.planner(self.schedule, self.grid)
 
 
+class Clipped(NamedTuple):
+    """A sampler that changes each denoised x_0, the same one without, and the change itself."""
+
+    sampler: Sampler
+    plain: Sampler
+    change: Callable[[Host], Host]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A loss of the target; `checks.losses` and `checks.bound` say what `of` takes, by its kind.
+
+    predicts: what its network puts out. weight(schedule, t): of the squared error at time t, by
+    default 1. variance: of the bound's p(x_s | x_t): "small", "large", or how far its logarithm is
+    from small to large. scale: of the bound's terms. own_eps: whether it draws eps itself where it
+    is given None. own_times: whether it draws its times whatever it is given. each: whether it
+    claims a value for each sample rather than their mean.
+    """
+
+    of: Callable[..., Any]
+    predicts: Prediction = EPS
+    weight: Callable[[Schedule, int], float] | None = None
+    variance: str | float = "small"
+    scale: float = 1.0
+    own_eps: bool = False
+    own_times: bool = False
+    each: bool = False
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.of(*arguments)
+
+
 class Option(NamedTuple):
     """An option of the target: what it is called, and how to make and run it once."""
 
@@ -91,7 +124,9 @@ class Subject:
 
     make: a native array from host values and a dtype's name. dtypes: those it can run in.
     q_sample(x_0, times, eps), q_mean_variance(x_0, times), q_posterior(x_0, x_t, times): native
-    arrays, times a sequence of this package's times, one for each sample. losses: by kind, see
+    arrays, times a sequence of this package's times, one for each sample. q_transition(x_s, s, t):
+    mean and variance of q(x_t | x_s), s and t as times. guide(conditional, unconditional, scale).
+    zero_terminal_snr: whether alpha_bar_T = 0 is claimed. losses: by kind, see
     `checks.losses`. with_steps: the sampler with that many steps. options: each is tried.
     """
 
@@ -105,10 +140,16 @@ class Subject:
     q_sample: Callable[[Any, Sequence[float], Any], Any] | None = None
     q_mean_variance: Callable[[Any, Sequence[float]], tuple[Any, Any]] | None = None
     q_posterior: Callable[[Any, Any, Sequence[float]], tuple[Any, Any]] | None = None
+    q_transition: Callable[[Any, Sequence[float], Sequence[float]], tuple[Any, Any]] | None = None
+    guide: Callable[[Any, Any, float], Any] | None = None
+    zero_terminal_snr: bool = False
     losses: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     samplers: tuple[Sampler, ...] = ()
+    clipped: tuple[Clipped, ...] = ()
     with_steps: Callable[[int], Sampler] | None = None
     options: tuple[Option, ...] = ()
+    visits: Callable[[], Iterable[Outcome]] | None = None
+    """What its kind can be asked of the levels that it goes through."""
     seed: int = 0
     """Of every random number that a check draws."""
     ranks: tuple[int, ...] = (4, 2, 3, 5)

@@ -20,6 +20,7 @@ COMMANDS = [
     "plot samplers",
     "info",
     "identities",
+    "verify",
     "demo",
 ]
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from strategies import timed
 
 from diffcore import noise, oracles, plan, schedules, times
+from diffcore.samplers._exponential import moments
 from diffcore.samplers._predict_correct import order as order_of
 from diffcore.samplers.adams import bh1, bh2, exact
 from diffcore.samplers.dpm_solver_pp import dpm_solver_pp, dpm_solver_pp_sde, published
@@ -62,6 +63,19 @@ def test_exact_shares_to_40_digits(h, steps, ahead, tau):
     scale = math.prod(1.0 + abs(node) / h for node in nodes)
     for got, want in zip(shares, wanted, strict=True):
         assert got == pytest.approx(float(want), rel=1e-13, abs=1e3 * EPS * size * scale)
+
+
+@pytest.mark.parametrize("rate", [-2.0, -1.0, 0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("h", [1e-6, 0.3, 5.0, 14.9, 29.9, 30.0, 30.1, 64.0, 700.0])
+def test_moments_are_incomplete_gamma_functions(h, rate):
+    """int_0^1 exp(-a u) u^n du = gamma(n + 1, a) / a^(n + 1), and Kummer's 1F1 where it grows."""
+    a = DIGITS.mpf(abs(rate) * h)
+    for n, got in enumerate(moments(h, 5, rate)):
+        if rate < 0.0:
+            wanted = DIGITS.gammainc(n + 1, 0, a) / a ** (n + 1)
+        else:
+            wanted = DIGITS.exp(-a) * DIGITS.hyp1f1(n + 1, n + 2, a) / (n + 1)
+        assert got == pytest.approx(float(h * wanted), rel=32 * EPS, abs=0.0)
 
 
 @given(h=st.floats(0.01, 3.0), before=st.floats(0.1, 3.0), rate=st.sampled_from([1.0, 2.0]))

@@ -93,9 +93,23 @@ def test_mean_and_marginal_variance_are_kept(planner, case, eta, to_data):
     wanted = np.array([schedule(t).sigma ** 2 for t in states])
     error = np.abs(plan.variances(made, schedule) - wanted)[1:]
     assert np.all(error <= 256 * EPS * (wanted[0] + wanted[1:]) * gain**2)
-    loud = PLANNERS[planner](schedule, grid[:2], eta=1.0, s_noise=1.2)
-    variance, sigma = plan.variances(loud, schedule)[-1], schedule(grid[1]).sigma
-    assert variance > 1.0001 * sigma**2 or not loud.stochastic
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+@given(case=timed(count=2), s_noise=st.floats(0.0, 2.0))
+def test_louder_noise_shows_in_the_variance(planner, case, s_noise):
+    """By (s_noise^2 - 1) n_up^2, which at eta = 1 is n_s^2 (1 - SNR_t / SNR_s)."""
+    schedule, (s, t) = case
+    made = PLANNERS[planner](schedule, (t, s), s_noise=s_noise)
+    gain = np.prod([max(1.0, sum(map(abs, stage.x))) for stage in made.stages])
+    before, after = (schedule(u).sigma ** 2 for u in (t, s))
+    drawn = after * -math.expm1(-schedule.log_snr_gap(s, t))
+    got = plan.variances(made, schedule)[-1]
+    error = abs(got - (after + (s_noise**2 - 1.0) * drawn))
+    assert error <= 256 * EPS * (before + (1.0 + s_noise**2) * after) * gain**2
+    if s_noise > 0.1 and abs(s_noise - 1.0) > 0.1 and drawn > 0.5 * after:
+        not_squared = after + (s_noise - 1.0) * drawn
+        assert abs(got - not_squared) > 1e-3 * after
 
 
 @pytest.mark.parametrize("eta", [0.2, 0.9, 1.0, 1.3])

@@ -1,5 +1,7 @@
 """DEIS: its integrals to 1e-14, the methods it equals, and diffusers' scheduler."""
 
+import math
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -156,3 +158,29 @@ def test_diffusers_wastes_a_call_on_karras_sigmas():
     scheduler = DEISMultistepScheduler(use_karras_sigmas=True)
     scheduler.set_timesteps(10)
     assert float(scheduler.sigmas[-1]) == float(scheduler.sigmas[-2]) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("f", "low", "high", "wanted", "rel"),
+    [
+        (lambda v: 1e-3 / (v + 1e-3), 0.0, 1.0, 1e-3 * math.log(1001.0), 1e-13),
+        (lambda v: 1e-3 / (1.001 - v), 0.0, 1.0, 1e-3 * math.log(1001.0), 1e-13),
+        (lambda v: v**3 / 4, -1.0, 2.0, 15 / 16, 1e-14),
+        (math.sqrt, 0.0, 1.0, 2 / 3, 1e-13),
+        (lambda v: float(v > 1 / 3), 0.0, 1.0, 2 / 3, 1e-13),
+        # Unbounded at an end: 48 halvings leave sqrt(2^-48) of it, times the rule's own error.
+        (lambda v: 0.5 / math.sqrt(v), 0.0, 1.0, 1.0, 1e-8),
+        (lambda v: 0.5 / math.sqrt(-v), -1.0, 0.0, 1.0, 1e-8),
+    ],
+)
+def test_the_quadrature_halves_where_it_must(f, low, high, wanted, rel):
+    assert _integrals._integral(f, low, high) == pytest.approx(wanted, rel=rel)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 0.0)])
+def test_the_quadrature_ends_where_there_is_no_integral(low, high):
+    """1 / v: 48 halvings towards 0, of log 2 each, and the rule's two halves of what is left."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    wanted = 49 * math.log(2.0) + np.sum(weights / (1.0 + nodes))
+    got = _integrals._integral(lambda v: 1.0 / abs(v), low, high)
+    assert got == pytest.approx(wanted, rel=1e-12)

@@ -12,9 +12,10 @@ from strategies import continuous_schedules
 
 from diffcore import oracles, plan, samplers, schedules, times
 from diffcore.predictions import VELOCITY
-from diffcore.samplers._rates import rates
+from diffcore.samplers._rates import Dual, Duals, rates
 from diffcore.samplers.ancestral import euler_ancestral
 from diffcore.samplers.flow import flow_euler, flow_heun
+from diffcore.schedules.curves import _sigmoid
 
 EPS = np.finfo(np.float64).eps
 PLANNERS = {"euler": (flow_euler, 1), "heun": (flow_heun, 2)}
@@ -60,6 +61,36 @@ def test_rates_of_a_shifted_schedule_are_found_at_alpha_0_too(factor):
     for t, rel in ((0.2, 64 * EPS), (0.9, 64 * EPS), (1.0, 2.0**-36)):
         want = float(mp.diff(lambda u: shifted_flow(mp.mpf(factor))(u)[1], mp.mpf(t)))
         assert rates(schedule, t) == pytest.approx((-want, want), rel=rel)
+
+
+@pytest.mark.parametrize(
+    ("name", "exactly", "at"),
+    [
+        ("exp", mp.exp, (-2.0, 0.0, 0.7)),
+        ("expm1", mp.expm1, (-2.0, 0.0, 0.7)),
+        ("log", mp.log, (0.3, 1.0, 9.0)),
+        ("log1p", mp.log1p, (-0.5, 0.0, 2.0)),
+        ("sqrt", mp.sqrt, (0.25, 1.0, 7.0)),
+        ("sin", mp.sin, (-1.0, 0.0, 2.0)),
+        ("abs", abs, (-1.5, 0.5)),
+        ("ones_like", lambda x: x**0, (-1.0, 0.0, 3.0)),
+    ],
+)
+def test_dual_numbers_carry_the_derivative(name, exactly, at):
+    for x in at:
+        got = getattr(Duals, name)(Dual(x, 2.0))
+        assert got.value == pytest.approx(float(exactly(mp.mpf(x))), rel=4 * EPS)
+        assert got.slope == pytest.approx(2.0 * float(mp.diff(exactly, mp.mpf(x))), rel=8 * EPS)
+
+
+def test_dual_numbers_at_the_ends():
+    assert math.isinf(Duals.log(Dual(0.0, 1.0)).slope)
+    assert Duals.log(Dual(0.0, -1.0)).slope == -math.inf
+    assert Duals.sqrt(Dual(0.0, 2.0)).slope == math.inf
+    assert math.isnan(Duals.sqrt(Dual(0.0, 0.0)).slope)
+    # A sigmoid is made of two branches, which meet at 0 with slope 1/4.
+    for x in (0.0, -1e-9, 1e-9):
+        assert _sigmoid(Duals, Dual(x, 1.0)).slope == pytest.approx(0.25, rel=1e-9)
 
 
 def test_infinite_rates_are_refused():
@@ -230,3 +261,12 @@ def test_diffusers_stochastic_sampling_is_ancestral_sampling_with_all_noise_afre
     first = made.stages[0]
     want = first.m[0] * x_0 + first.z * z
     np.testing.assert_allclose(step.prev_sample, want, rtol=0, atol=8 * peer.EPS32)
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_a_way_up_from_data_goes_on(planner):
+    function, calls = PLANNERS[planner]
+    made = function(schedules.flow(), (0.0, 0.3, 0.6, 0.9))
+    assert made.stages[-1].time_next == 0.9
+    assert made.evaluations == 2 * calls
+    np.testing.assert_allclose(plan.mean_residuals(made, schedules.flow()), 0.0, atol=8 * EPS)

@@ -252,6 +252,8 @@ def test_churn_keeps_the_order_of_the_marginals():
         (lambda s: samplers.euler(s, (3.0, 1.0), s_churn=math.nan), "s_churn must be non-negative"),
         (lambda s: samplers.dpm2(s, (3.0, 1.0), s_tmin=2, s_tmax=1), r"s_tmin must be in \[0, s_t"),
         (lambda s: samplers.heun(s, (3.0, 1.0), s_noise=-1), "s_noise must be non-negative"),
+        (lambda s: samplers.heun(s, (3.0, 1.0), s_noise=math.inf), "s_noise must be non-negative"),
+        (lambda s: samplers.heun(s, (3.0, 1.0), s_tmin=-0.1), r"s_tmin must be in \[0, s_tmax\]"),
         (lambda s: samplers.heun(s, (1.0, 3.0), s_churn=1.0), "times must descend strictly"),
         (
             lambda s: samplers.heun(schedules.linear(), (9, 1), s_churn=1.0),

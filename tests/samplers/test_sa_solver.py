@@ -159,6 +159,7 @@ def test_sa_solver_of_order_4_in_diffusers_loses_digits_in_fine_steps():
     ("call", "message"),
     [
         (lambda s: sa_solver(s, (9, 0), predictor=0), "predictor must be 1, 2, 3 or 4, got 0"),
+        (lambda s: sa_solver(s, (9, 0), predictor=5), "predictor must be 1, 2, 3 or 4, got 5"),
         (lambda s: sa_solver(s, (9, 0), corrector=5), "corrector must be 0, 1, 2, 3 or 4, got 5"),
         (lambda s: sa_solver(s, (9, 0), tau=-1.0), "tau must be non-negative and finite, got -1.0"),
         (lambda s: sa_solver(s, (9, 0), tau=lambda t: math.inf), "got inf at time 9"),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..subject import Subject
-from . import function
+from . import denoise_diffusion, function, functions, gaussian_diffusion, scheduler, step_class
 
 
 class Adapter(NamedTuple):
@@ -19,5 +19,12 @@ class Adapter(NamedTuple):
     subject: Callable[..., Subject]
 
 
-ADAPTERS = (Adapter("sampler function", function.matches, function.subject),)
+ADAPTERS = (
+    Adapter("Target of plain functions", functions.matches, functions.subject),
+    Adapter("step scheduler", scheduler.matches, scheduler.subject),
+    Adapter("GaussianDiffusion", gaussian_diffusion.matches, gaussian_diffusion.subject),
+    Adapter("DenoiseDiffusion", denoise_diffusion.matches, denoise_diffusion.subject),
+    Adapter("sampler function", function.matches, function.subject),
+    Adapter("sampler class", step_class.matches, step_class.subject),
+)
 """Every kind; the first that matches is taken."""

@@ -1,32 +1,37 @@
 """A sampler function f(model, x, sigmas, ...), where the model returns the denoised x_0.
 
-States are x_0 + sigma eps, and sigmas descend to 0, as in EDM and k-diffusion.
+States are x_0 + sigma eps, and sigmas descend, as in EDM and k-diffusion. Or it is
+f(model, x, sigma_min, sigma_max, n, ...), which picks its noise levels itself.
 """
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..._arrays import to_host
 from ...predictions import X_0
 from ...schedules import edm
-from ...times import karras
 from ..claims import Claim
 from ..libraries import Library
-from ..subject import Answer, Run, Sampler, Subject
+from ..subject import Answer, Option, Run, Sampler, Subject
+from . import function_options
+from .function_runs import SIGMAS, Configuration, configurations, refined
+from .network import Network, eager
+from .randomness import sources
 
-SIGMAS = (10.0, 0.02)
-"""The largest and the least noise level of the grids it is run on."""
+FLOAT32 = float(np.finfo(np.float32).eps)
+
+_ENDS = ["x", "sigma_min", "sigma_max", "n"]
 
 
 def matches(target: Any) -> bool:
-    """Whether the target is a function whose first arguments are model, x, sigmas."""
+    """Whether the target is a function of model, x and sigmas; or their ends and a number n."""
     if not inspect.isroutine(target):
         return False
-    names = list(inspect.signature(target).parameters)
-    return len(names) >= 3 and names[1] == "x" and names[2] == "sigmas"
+    found = list(inspect.signature(target).parameters)[1:]
+    return found[:2] == ["x", "sigmas"] or found[:4] == _ENDS
 
 
 def subject(
@@ -38,60 +43,71 @@ def subject(
     steps: Sequence[int] = (1, 2, 5, 10),
     **options: Any,
 ) -> Subject:
-    """The function run on grids of so many steps, with `options` as further arguments."""
+    """The function on grids of so many steps, with `options` as further arguments.
 
-    def with_steps(n: int) -> Sampler:
-        return _sampler(target, n, library, claim, order, options)
+    claim: by default what its name says. It is run with other values of the options that its
+    signature has and that are not given, too.
+    """
+    parameters = inspect.signature(target).parameters
+    own = "sigmas" not in parameters
+    if own and library.name == "torch":
+        # It has nothing but numbers to make its levels of, in the default dtype.
+        library = replace(library, epsilon=max(library.epsilon, FLOAT32))
 
+    def sampler(run: Configuration) -> Sampler:
+        return Sampler(
+            label=run.label,
+            schedule=edm(2.0 * SIGMAS[0]),
+            grid=run.sigmas,
+            launch=_launch(target, library, run, own),
+            epsilon=library.epsilon,
+            claim=run.claim,
+            predicts=X_0,
+            order=order,
+        )
+
+    runs = list(configurations(target, claim, steps, options))
+    made = [(run, sampler(run)) for run in runs]
+    samplers = tuple(s for run, s in made if not (run.variant and _refused(s, library)))
     return Subject(
         name=getattr(target, "__name__", str(target)),
         kind="sampler function",
         make=library.make,
         dtypes=library.dtypes,
         epsilon=library.epsilon,
-        samplers=tuple(with_steps(n) for n in steps),
-        with_steps=with_steps,
+        samplers=samplers,
+        with_steps=None if own else lambda n: sampler(refined(target, claim, n, options)),
+        options=tuple(
+            Option(label, attempt)
+            for label, attempt in function_options.attempts(target, library, options)
+        ),
     )
 
 
-def _sampler(
-    target: Callable[..., Any],
-    n: int,
-    library: Library,
-    claim: Claim | None,
-    order: int | None,
-    options: dict[str, Any],
-) -> Sampler:
-    schedule = edm(2.0 * SIGMAS[0])
-    grid = tuple(karras(schedule, n, sigma_max=SIGMAS[0], sigma_min=SIGMAS[1]))
-    takes = inspect.signature(target).parameters
+def _refused(sampler: Sampler, library: Library) -> bool:
+    """Whether it says by ValueError that it does not take these options."""
+    try:
+        sampler.launch(lambda x_t, t, k: x_t, library.make(np.zeros((1, 1)), library.dtypes[-1]), 0)
+    except ValueError:
+        return True
+    except Exception:
+        return False  # That is for the checks to tell.
+    return False
 
+
+def _launch(
+    target: Callable[..., Any], library: Library, run: Configuration, own: bool
+) -> Callable[[Answer, Any, int], Run]:
     def launch(answer: Answer, x: Any, seed: int) -> Run:
-        states, times = [], []
+        network = Network(answer, library)
 
         def model(x_t: Any, sigma: Any, **_: Any) -> Any:
-            states.append(x_t)
-            t = float(to_host(sigma).reshape(-1)[0])
-            times.append(t)
-            host = to_host(x_t).astype(np.float64)
-            return library.like(answer(host, t, len(times) - 1), x_t)
+            return network(x_t, sigma)
 
         library.seed(seed)
-        arguments = dict(options)
-        if "noise_sampler" in takes:
-            arguments.setdefault("noise_sampler", lambda *_: library.normal(x))
-        if "disable" in takes:
-            arguments.setdefault("disable", True)
-        end = target(model, x, library.make(grid, library.dtypes[-1]), **arguments)
-        return Run((*states, end), tuple(times))
+        levels = run.ends if own else (library.like(np.asarray(run.sigmas), x),)
+        given = {**sources(target, library, x, seed), **run.options}
+        with eager(library):
+            return network.run(target(model, x, *levels, **given))
 
-    return Sampler(
-        label=f"{n} step" + "s" * (n > 1),
-        schedule=schedule,
-        grid=grid,
-        launch=launch,
-        epsilon=library.epsilon,
-        claim=claim,
-        predicts=X_0,
-        order=order,
-    )
+    return launch

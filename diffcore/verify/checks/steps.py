@@ -18,7 +18,8 @@ import numpy as np
 
 from ..._arrays import Host
 from ...plan import Plan
-from .. import causes, reading
+from .. import causes, coefficients, reading
+from ..coefficients import Coefficients
 from ..outcome import Outcome
 from ..reading import Reading
 from ..rounding import SAFETY, closed_bound, open_bound, time_bound
@@ -57,7 +58,7 @@ def calls(subject: Subject) -> Iterator[Outcome]:
 
 
 def mean(subject: Subject) -> Iterator[Outcome]:
-    """w(x_T) alpha_T + w(x_0) = alpha_k."""
+    """w(x_T) alpha_T + w(x_0) = alpha_k, or what the claimed sampler makes of it."""
     yield from _point_mass(
         subject, lambda level: level.alpha, lambda found, start: found.mean(start.alpha), "x_0"
     )
@@ -79,24 +80,29 @@ def plan(subject: Subject) -> Iterator[Outcome]:
         exact = sampler.plan()
         if exact is not None:
             found = reading.open_loop(sampler, subject.make, subject.dtypes[-1])
-            outcomes = _nearest(found, exact, sampler)
-            if all(o.holds for o in outcomes):
-                yield from outcomes
-            else:
-                cause = diagnosis(found, sampler)
-                yield from (_because(o, cause) for o in outcomes)
+            yield from held(found, exact, sampler)
 
 
-def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> list[Outcome]:
-    """Beside the exact plan; or the formula as published, if that holds and is of its order."""
+def held(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
+    """The outcomes of a reading beside the plan it claims, with the cause where one fails."""
+    outcomes, exact = _nearest(found, exact, sampler)
+    cause = "" if all(o.holds for o in outcomes) else diagnosis(found, sampler)
+    table = _table(found, exact, outcomes, sampler)
+    yield from (replace(_because(o, cause), coefficients=table) for o in outcomes)
+
+
+def _nearest(found: Reading, exact: Plan, sampler: Sampler) -> tuple[list[Outcome], Plan]:
+    """Beside a plan, and which: the exact one, or the formula as published, if that holds and is
+    of its order.
+    """
     outcomes = list(against(found, exact, sampler))
     published = sampler.claim and sampler.claim.published()
     if published is not None and not all(o.holds for o in outcomes):
         other = published.planner(sampler.schedule, sampler.grid)
-        others = list(against(found, other, sampler))
+        others = list(against(found, other, replace(sampler, claim=published)))
         if other.order == exact.order and all(o.holds for o in others):
-            return others
-    return outcomes
+            return others, other
+    return outcomes, exact
 
 
 def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
@@ -107,8 +113,7 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
             error=1.0,
             bound=0.0,
             where=sampler.label,
-            cause=f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
-            f"the plan {wanted.outputs} and {wanted.noises.shape[1]}",
+            cause=_counts(found, wanted),
         )
         return
     error = np.abs(found.states - wanted.states)
@@ -125,11 +130,39 @@ def against(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
         )
 
 
+def _table(found: Reading, exact: Plan, outcomes: list[Outcome], sampler: Sampler) -> Coefficients:
+    """The weights beside the exact ones; the outcomes are one for each state after the first."""
+    wanted = reading.exact(exact, sampler)
+    alike = found.states.shape == wanted.states.shape
+    bounds = [0.0, *(o.bound for o in outcomes)] if alike else [0.0] * len(found.states)
+    states = wanted.states if alike else None
+    return coefficients.beside(sampler.label, found.states, states, bounds, found.outputs)
+
+
+def _counts(found: Reading, wanted: Reading) -> str:
+    """How the calls and the noises of two readings differ, in words."""
+    more = found.noises.shape[1] - wanted.noises.shape[1]
+    late = np.flatnonzero(np.any(found.noises[:-1] != 0.0, axis=0))
+    if found.outputs == wanted.outputs and more == 1 == found.noises.shape[1] - len(late):
+        return "it adds noise in its last step, which the plan does not"
+    return (
+        f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
+        f"the plan {wanted.outputs} and {wanted.noises.shape[1]}"
+    )
+
+
 def diagnosis(found: Reading, sampler: Sampler) -> str:
     """What the sampler is instead of what it claims to be, in words; empty if nothing known."""
+    near: list[tuple[float, str]] = []
     for words, plan in causes.rivals(sampler):
-        if all(o.holds for o in against(found, plan, sampler)):
-            return words
+        wanted = reading.exact(plan, sampler).states
+        if wanted.shape == found.states.shape:
+            distance = np.max(np.abs(found.states - wanted)) / np.max(np.abs(wanted))
+            near.append((float(distance), words))
+    nearest = min((distance for distance, _ in near), default=np.inf)
+    if nearest <= causes.CLOSE:
+        # Some are the same plan, told apart by rounding alone: the first of these is meant.
+        return next(words for d, words in near if d <= 2.0 * nearest + SAFETY * sampler.epsilon)
     return causes.of_noise(sampler, found.newest_noises())
 
 
@@ -145,7 +178,7 @@ def _point_mass(
         times = (*found.times, sampler.grid[-1])
         wanted = np.array([part(sampler.schedule(t)) for t in times])
         exact = sampler.plan()
-        if exact is not None and name == "deviation":
+        if exact is not None:
             claimed = of(reading.exact(exact, sampler, variance=0.0), start)
             if len(claimed) == len(wanted):
                 wanted = claimed
