@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # One thread: images of 8 x 8 pixels are too small to share out, and sharing a busy core is slow.
 demo: .venv/demo
-	OMP_NUM_THREADS=1 $(BIN)/diffcore demo
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/diffcore demo
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet

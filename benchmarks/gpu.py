@@ -5,7 +5,8 @@
 
 Checks, held to stated bounds: the identities on PyTorch's device arrays and on CuPy; the portable
 noise bit for bit; the UNet, forward and gradients, against float64 on the CPU, and compiled whole;
-a short training run against the same one on the CPU; resuming. Exit status 1 if any fails.
+a short training run against the same one on the CPU; resuming; every kernel of the reference
+backend, its network and its training. Exit status 1 if any fails.
 """
 
 import argparse
@@ -15,11 +16,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
+import gpu_reference
+from device_checks import CONFIGS, Row, awake, compare, distance, inputs
 from diffcore import noise, plan, predictions, samplers, schedules, times, verify
 from diffcore.denoisers import denoiser
 from diffcore.training import metrics
@@ -29,36 +31,7 @@ from diffcore.unet import UNetConfig
 from diffcore_torch import UNet
 from diffcore_torch.noise import DeviceNoise
 from diffcore_torch.training import fit
-from timing import RESULTS, markdown, ratio, recipe, seconds
-
-
-class Row(NamedTuple):
-    """One check: what, its error, and the most that it may be."""
-
-    name: str
-    error: float
-    bound: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether the error is within the bound; NaN is not."""
-        return self.error <= self.bound
-
-
-CONFIGS = {
-    "attention, labels": UNetConfig(
-        image_size=16, channels=3, width=64, multipliers=(1, 2), attention=(8,), heads=4, classes=5
-    ),
-    "scale-shift, residual resampling": UNetConfig(
-        image_size=16,
-        channels=1,
-        width=64,
-        multipliers=(1, 2, 2),
-        scale_shift=True,
-        resample="residual",
-        learned_variance=True,
-    ),
-}
+from timing import RESULTS, markdown, recipe
 
 
 def identities(device: torch.device) -> Iterator[Row]:
@@ -92,9 +65,7 @@ def networks(device: torch.device) -> Iterator[Row]:
         network = UNet(config)
         network.load_state_dict(exact.state_dict())
         network = network.to(device, memory_format=torch.channels_last)
-        generator = torch.Generator().manual_seed(1)
-        x = torch.randn((8, config.channels, 16, 16), generator=generator)
-        t = torch.rand(8, generator=generator) * 1000
+        x, t = inputs(config)
         wanted = forward_and_gradient(exact, x.double(), t.double())
         got = forward_and_gradient(network, x.to(device), t.to(device))
         for part, g, w in zip(("output", "gradient"), got, wanted, strict=True):
@@ -108,16 +79,6 @@ def networks(device: torch.device) -> Iterator[Row]:
         yield Row(f"UNet in bfloat16, {name}", distance(output.flatten(), wanted[0]), 0.05)
 
 
-def awake(network: UNet) -> UNet:
-    """`network` with its layers of zeros drawn too, so that every branch has a say."""
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for p in network.parameters():
-            if not p.any():
-                p.normal_(0.0, 0.05, generator=generator)
-    return network
-
-
 def forward_and_gradient(
     network: UNet, x: torch.Tensor, t: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,11 +86,6 @@ def forward_and_gradient(
     output = network(x, t)
     gradients = torch.autograd.grad(output.square().mean(), list(network.parameters()))
     return output.detach().flatten(), torch.cat([g.flatten() for g in gradients])
-
-
-def distance(got: torch.Tensor, wanted: torch.Tensor) -> float:
-    """|got - wanted| / |wanted|, in the Euclidean norm."""
-    return float((got.cpu().double() - wanted).norm() / wanted.norm())
 
 
 def training(device: torch.device) -> Iterator[Row]:
@@ -171,25 +127,13 @@ def training(device: torch.device) -> Iterator[Row]:
 def timings(device: torch.device, rounds: int) -> Iterator[tuple[str, str, str]]:
     """(what, time against its peer, milliseconds), with the device's queue drained each time."""
 
-    def drained(call: Callable[[], object]) -> Callable[[], None]:
-        def run() -> None:
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-
-        return run
-
-    def compare(ours: str, peer: str, calls: dict) -> tuple[str, str, str]:
-        readings = seconds({name: drained(call) for name, call in calls.items()}, rounds)
-        middle, least, greatest = ratio(readings[ours], readings[peer])
-        shown = f"{middle:.2f} ({least:.2f} to {greatest:.2f}) of {peer}"
-        return ours, shown, f"{1e3 * min(readings[ours]):.2f}"
-
     big = device.type == "cuda"
     shape = (128, 3, 32, 32) if big else (4, 3, 32, 32)
     x = torch.randn(shape, device=device)
     portable, native = DeviceNoise(device), lambda: torch.randn_like(x)
     yield compare(
+        device,
+        rounds,
         "portable noise",
         "torch.randn",
         {"portable noise": lambda: portable.drawn_there(0, x, 1)} | {"torch.randn": native},
@@ -210,6 +154,8 @@ def timings(device: torch.device, rounds: int) -> Iterator[tuple[str, str, str]]
         return state
 
     yield compare(
+        device,
+        rounds,
         "50 DDIM steps",
         "the same written out",
         {"50 DDIM steps": lambda: plan.sample(free, made, x), "the same written out": by_hand},
@@ -234,14 +180,14 @@ def timings(device: torch.device, rounds: int) -> Iterator[tuple[str, str, str]]
     calls = {"UNet forward and backward, float32": update(network, False)}
     if importlib.util.find_spec("diffusers"):
         calls["diffusers' UNet2DModel"] = update(diffusers_unet(width).to(device), False)
-        yield compare(*calls, calls)
+        yield compare(device, rounds, *calls, calls)
     eager = "UNet forward and backward, float32"
     half, whole = "the same in bfloat16", "the same in bfloat16, compiled"
     calls = {eager: calls[eager], half: update(network, True)}
     if big:
         calls[whole] = update(torch.compile(network, fullgraph=True), True)
     for name in list(calls)[1:]:
-        yield compare(name, eager, {name: calls[name], eager: calls[eager]})
+        yield compare(device, rounds, name, eager, {name: calls[name], eager: calls[eager]})
 
 
 def diffusers_unet(width: int) -> Callable:
@@ -286,17 +232,26 @@ def main() -> int:
     device = torch.device(args.device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     rows = []
-    for part in (identities, noise_bits, networks, training):
+    parts = [identities, noise_bits, networks, training]
+    lacking = gpu_reference.missing(device)
+    if lacking:
+        print(f"the reference backend is left out, for want of {lacking}", flush=True)
+    else:
+        parts += [gpu_reference.kernels, gpu_reference.networks, gpu_reference.lock_step]
+    for part in parts:
         for row in part(device):
             rows.append(row)
             verdict = "holds" if row.holds else "FAILS"
             print(f"{row.name:52} {row.error:9.1e} <= {row.bound:.1e}  {verdict}", flush=True)
+    timed = [] if lacking else list(gpu_reference.timings(device, args.rounds))
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    timed = list(timings(device, args.rounds))
+    timed += timings(device, args.rounds)
     text = markdown(("what", "time", "milliseconds"), timed)
     text += "\n\n" + recipe(("torch", "cupy-cuda13x", "diffusers", "numpy"), args.rounds)
     if device.type == "cuda":
-        text += f" {torch.cuda.get_device_name()}, TF32 allowed in the timings.\n"
+        text += (
+            f" {torch.cuda.get_device_name()}, TF32 allowed in the timings but the reference's.\n"
+        )
         checks = [(r.name, f"{r.error:.1e}", f"{r.bound:.1e}", str(r.holds)) for r in rows]
         table = markdown(("check", "error", "bound", "holds"), checks)
         (RESULTS / "gpu.md").write_text(f"# On a GPU\n\n{text}\n{table}\n")

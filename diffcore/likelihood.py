@@ -38,7 +38,7 @@ from .times import every
 Pullback = Callable[[Any, float], tuple[Any, Callable[[Any], Any]]]
 """pullback(x_t, t) -> (x_0, vjp), with vjp(v) = v^T dx_0/dx_t for each sample; of x_t's shape.
 
-`diffcore_torch.divergence.pullback(denoise)` makes one; in JAX it is `jax.vjp` of the denoiser.
+`diffcore_torch.divergence.through(denoise)` makes one; in JAX it is `jax.vjp` of the denoiser.
 """
 
 Divergence = Callable[[Any, float], tuple[Any, Any]]

@@ -5,6 +5,7 @@ learnt nothing, or not the digits, must fall through the floor.
 """
 
 import contextlib
+import importlib.util
 import io
 import re
 from pathlib import Path
@@ -14,9 +15,12 @@ import pytest
 from PIL import Image
 
 from diffcore import checkpoint, verify
-from diffcore.cli import _sampling, demo, main
+from diffcore.cli import _demo_pictures, _sampling, demo, main
+from diffcore.cli._beside import GAP
 from diffcore.training import evaluation, metrics, recipe
 from diffcore.training.evaluation import Scores
+from diffcore_reference import loading as reference
+from diffcore_reference.kernels.arrays import Arrays
 
 STEPS = 400
 SAMPLES = 200
@@ -33,6 +37,12 @@ QUICK = (
     "evaluation.samples=10",
     "evaluation.steps=2",
 )
+
+
+@pytest.fixture(autouse=True)
+def by_definition(monkeypatch):
+    """The reference backend as without Numba, whose compiler no test here waits for."""
+    monkeypatch.setattr(reference, "chosen_kernels", lambda device: Arrays(np))
 
 
 class Demo:
@@ -99,6 +109,7 @@ def test_the_demo_draws_digits_and_shows_them(tmp_path, judge, noise):
     assert_the_loss_falls(shortened.folder)
     assert_all_is_said(shortened)
     assert_all_is_drawn(shortened, samples)
+    assert_both_backends_draw_them(shortened, samples)
 
 
 def assert_they_are_those_asked_for(samples, judge):
@@ -137,6 +148,63 @@ def assert_all_is_drawn(shortened, samples):
     rows = _sampling.arranged(samples.images[:120], samples.labels[:120])
     with Image.open(shortened.folder / "samples.png") as picture:
         assert np.abs(np.asarray(picture, float) - rows).max() <= 1.0
+
+
+def assert_both_backends_draw_them(shortened, samples):
+    said = re.search(
+        r"^torch and reference: 50 samples of one seed, largest difference of a pixel ([\d.e-]+) "
+        r"in \[-1, 1\], ([01]) of 255 levels$",
+        shortened.printed,
+        re.MULTILINE,
+    )
+    assert 0.0 < float(said[1]) < 1e-4
+    assert "  backends.png    the same samples by torch and by reference" in shortened.printed
+    n = demo.BOTH
+    rows = _sampling.arranged(samples.images[:n], samples.labels[:n])
+    for half in halves(shortened.folder / "backends.png", rows.shape):
+        assert np.abs(half - rows).max() <= 2.0
+
+
+def halves(path: Path, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The two grids of that shape that lie side by side in a picture."""
+    height, width = shape[:2]
+    with Image.open(path) as picture:
+        shown = np.asarray(picture.convert("L"), float)
+    assert shown.shape[1] == 2 * width + 3 * GAP
+    top = shown.shape[0] - height - GAP
+    return [shown[top : top + height, x : x + width] for x in (GAP, 2 * GAP + width)]
+
+
+def test_backends_side_by_side_and_how_far_apart(tmp_path):
+    rng = np.random.default_rng(0)
+    first = rng.uniform(-0.9, 0.9, (20, 1, 8, 8)).astype(np.float32)
+    second = first.copy()
+    second[7, 0, 3, 3] += 0.05
+    labels = np.arange(20) % 10
+    pictures = {
+        name: _sampling.Drawn(images=images, labels=labels)
+        for name, images in (("one", first), ("other", second))
+    }
+    said = _demo_pictures.backends(tmp_path / "both.png", pictures)
+    assert said.startswith("one and other: 20 samples of one seed")
+    assert "largest difference of a pixel 5.0e-02 in [-1, 1]" in said
+    assert re.search(r" [67] of 255 levels$", said)
+    rows = [_sampling.arranged(images, labels) for images in (first, second)]
+    shown = halves(tmp_path / "both.png", rows[0].shape)
+    for grid, wanted in zip(shown, rows, strict=True):
+        assert np.abs(grid - wanted).max() <= 2.0
+    assert np.abs(shown[0] - shown[1]).max() > 4.0
+
+
+def test_with_one_backend_the_demo_says_what_the_other_needs(monkeypatch, tmp_path):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == "torch" else real(n))
+    pictures = {}
+    assert demo._both(tmp_path, pictures) == (
+        'drawn by reference alone: the backend torch needs torch: pip install "diffcore[torch]"'
+    )
+    assert pictures == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_real_digits_pass(judge, noise, data):

@@ -101,6 +101,55 @@ def test_only_one_module_knows_array_api_compat_and_only_the_rim_the_backends(pa
     assert not {n for n in names if n.startswith("diffcore_")} or path.parent.name == "cli"
 
 
+# What each part of a backend may import besides NumPy and diffcore; folders name the most specific.
+RIM = {
+    "diffcore_torch": {"torch"},
+    "diffcore_reference": set(),
+    "diffcore_reference/device.py": {"cupy"},
+    "diffcore_reference/kernels/cpu": {"llvmlite", "numba", "scipy", "threadpoolctl"},
+    "diffcore_reference/kernels/gpu": {"cupy"},
+}
+BACKENDS = ROOT / "backends"
+
+
+def strangers(path: str, source: str) -> set[str]:
+    """The packages that a backend's module imports and may not."""
+    place = max((p for p in RIM if path == p or path.startswith(f"{p}/")), key=len)
+    own = path.partition("/")[0]
+    name = path.removesuffix(".py").replace("/", ".")
+    found = {n for n in imported(ast.parse(source), name) if n.partition(".")[0] != own}
+    tops = {n.partition(".")[0] for n in found}
+    private = {n for n in found if n.startswith(("diffcore._", "diffcore.cli"))}
+    private = {n for n in private if not n.startswith("diffcore._optional")}
+    return private | (tops - sys.stdlib_module_names - {"numpy", "diffcore"} - RIM[place])
+
+
+def test_a_backend_imports_its_own_libraries_alone():
+    paths = sorted(BACKENDS.rglob("*.py"))
+    assert len(paths) > 20
+    for path in paths:
+        where = path.relative_to(BACKENDS).as_posix()
+        assert strangers(where, path.read_text()) == set(), where
+
+
+def test_an_import_that_is_not_a_backends_own_is_found():
+    unet = "diffcore_reference/unet.py"
+    assert strangers(unet, "import torch") == {"torch"}
+    assert strangers(unet, "import numba") == {"numba"}
+    assert strangers("diffcore_reference/kernels/cpu/a.py", "import numba") == set()
+    assert strangers(unet, "from diffcore_torch.unet import UNet") == {"diffcore_torch"}
+    assert strangers(unet, "from diffcore._arrays import expand") == {"diffcore._arrays.expand"}
+    assert strangers(unet, "from .kernels.arrays import Arrays") == set()
+
+
+def test_the_reference_backend_begins_with_numpy_alone():
+    code = "import diffcore_reference.loading, diffcore_reference.training, sys"
+    before = set(python("import sys; print(*sys.modules)").split())
+    after = set(python(f"{code}; print(*sys.modules)").split())
+    new = {name.split(".")[0] for name in after - before} - sys.stdlib_module_names
+    assert not new & {"torch", "diffcore_torch", "numba", "scipy", "cupy"}
+
+
 def python(code: str, **environment: str) -> str:
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -184,8 +233,10 @@ def test_the_wheel_holds_the_packages_and_imports_in_a_clean_environment(tmp_pat
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert tops == {"diffcore", "diffcore_torch"}
-    assert {"diffcore/py.typed", "diffcore_torch/py.typed"} <= set(names)
+    packages = {"diffcore", "diffcore_torch", "diffcore_reference"}
+    assert tops == packages
+    assert {f"{package}/py.typed" for package in packages} <= set(names)
+    assert "diffcore_reference/kernels/gpu/kernels.cu" in names
     recipes = {f"diffcore/training/recipes/{p.name}" for p in PACKAGE.rglob("recipes/*.toml")}
     assert recipes
     assert recipes <= set(names)
@@ -200,15 +251,21 @@ def test_the_wheel_holds_the_packages_and_imports_in_a_clean_environment(tmp_pat
         (site / needed).symlink_to(there)
         for libraries in there.parent.glob(f"{needed}.libs"):
             (site / libraries.name).symlink_to(libraries)
-    code = (
+    alone = (
         "import diffcore; from diffcore import verify; "
         "assert all(row.holds for row in verify.table(['numpy'])); print(diffcore.__file__)"
     )
-    result = subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", "-I", "-c", code], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith(str(tmp_path))
+    # The reference backend needs no more; PyTorch's, the environment that the tests run in.
+    by_hand = "import diffcore_reference as b; print(b.__file__)"
+    cuda = "from diffcore_reference.kernels import gpu as b; b.source('float32'); print(b.__file__)"
+    elsewhere = str(Path(importlib.import_module("torch").__file__).parent.parent)
+    torch = f"import sys; sys.path.append({elsewhere!r}); import diffcore_torch as b"
+    for code in (alone, by_hand, cuda, f"{torch}; print(b.__file__)"):
+        result = subprocess.run(
+            [tmp_path / "venv" / "bin" / "python", "-I", "-c", code], capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith(str(tmp_path))
 
 
 def test_the_version_is_stated_once():

@@ -26,7 +26,7 @@ from diffcore.samplers.dpm_solver import dpm_solver
 from diffcore.samplers.dpm_solver_pp import dpm_solver_pp
 from diffcore.samplers.runge_kutta import runge_kutta
 from diffcore.samplers.unipc import unipc
-from diffcore_torch.divergence import pullback
+from diffcore_torch.divergence import through as pullback
 
 EPS = float(np.finfo(np.float64).eps)
 

@@ -1,16 +1,26 @@
 """v^T dx_0/dx_t of a denoiser, by PyTorch's reverse-mode differentiation."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from diffcore.likelihood import Pullback
 from diffcore.plan import Denoise, Denoised
+from diffcore.training.trained import Trained
 
 
-def pullback(denoise: Denoise) -> Pullback:
-    """The denoiser's vector-Jacobian products, for the divergences of `diffcore.likelihood`.
+def pullback(trained: Trained, labels: Any = None) -> Pullback:
+    """The vector-Jacobian products of a trained network's denoiser, for `diffcore.likelihood`.
+
+    labels: as for `Trained.denoise`.
+    """
+    return through(trained.differentiable(labels))
+
+
+def through(denoise: Denoise) -> Pullback:
+    """A denoiser's vector-Jacobian products, for the divergences of `diffcore.likelihood`.
 
     denoise: of tensors, through which gradients pass, as they do through `Trained.differentiable`.
     The graph of a call is kept for as long as its vjp is. Raises ValueError where no gradient

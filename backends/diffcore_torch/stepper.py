@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from diffcore import unet
 from diffcore.denoisers import Clip
 from diffcore.noise import integers
 from diffcore.plan import Denoise
@@ -46,13 +47,18 @@ class _Inputs(NamedTuple):
 
 
 class TorchStepper:
-    """The `Stepper` of `diffcore.training` in PyTorch, on one device."""
+    """The `Stepper` of `diffcore.training` in PyTorch, on one device.
 
-    def __init__(self, task: Task, device: torch.device) -> None:
+    dtype: of the weights and the arithmetic; float64 to compare with.
+    """
+
+    def __init__(
+        self, task: Task, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         training = task.recipe.training
-        self.task, self.device = task, device
+        self.task, self.device, self.dtype = task, device, dtype
         self.network = UNet(task.unet, task.recipe.seed)
-        self.network.to(device)
+        self.network.to(device=device, dtype=dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = ema.shadow(self.network)
         self.forward: Callable[..., Tensor] = self.network
@@ -71,7 +77,7 @@ class TorchStepper:
             }
         self.noise = DeviceNoise(device)
         self.objective = Objective(task, torch.Tensor.detach)
-        self.tables = self.objective.tables(torch.empty(0, device=device))
+        self.tables = self.objective.tables(torch.empty(0, device=device, dtype=dtype))
         self.half = training.precision == "bfloat16" or (
             training.precision == "auto" and device.type == "cuda"
         )
@@ -82,11 +88,11 @@ class TorchStepper:
         inputs = self._inputs(batch)
         parts = training.accumulate
         seeds = integers(batch.seed, batch.step, parts, 2**32)
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), device=self.device, dtype=self.dtype)
         for seed, rows in zip(seeds, _slices(len(batch), parts), strict=True):
-            if self.task.unet.dropout:
-                torch.manual_seed(int(seed))
-            loss = self._losses(self.forward, inputs, rows).sum() / len(batch)
+            kept = self._kept(tuple(inputs.x_0[rows].shape), int(seed))
+            network = partial(self.forward, kept=kept) if kept else self.forward
+            loss = self._losses(network, inputs, rows).sum() / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = nn.utils.clip_grad_norm_(
@@ -127,7 +133,7 @@ class TorchStepper:
         )
 
     def array(self, host: npt.NDArray[np.float32]) -> Tensor:
-        x = self._send(host)
+        x = self._send(host).to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
 
     def host(self, array: Tensor) -> npt.NDArray[np.float32]:
@@ -156,6 +162,14 @@ class TorchStepper:
             yield SECOND + name, self.optimizer.state[p]["exp_avg_sq"]
         for name, p in self.average.named_parameters():
             yield EMA + name, p
+
+    def _kept(self, shape: tuple[int, ...], seed: int) -> dict[int, Tensor]:
+        """What dropout keeps."""
+
+        def normals(shape: tuple[int, ...], k: int) -> Tensor:
+            return self.noise(seed, torch.empty(shape, device=self.device), k)
+
+        return unet.kept(self.task.unet, shape, normals)
 
     def _network(self, weights: Weights) -> UNet:
         return self.average if weights == "ema" else self.network.eval()

@@ -8,6 +8,7 @@ Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
 """
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 
 from diffcore import unet
 from diffcore.unet import Block, Residual, UNetConfig
+
+NOTHING: Mapping[int, Tensor] = {}
 
 
 def sinusoid(t: Tensor, config: UNetConfig, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -62,12 +65,12 @@ class ResidualBlock(nn.Module):
         self.conv_1 = nn.Conv2d(entering, out, 3, padding=1)
         self.embedding = nn.Linear(config.embedding_width, 2 * out if self.scale_shift else out)
         self.norm_2 = nn.GroupNorm(config.groups, out, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.kept = 1.0 - config.dropout
         self.conv_2 = nn.Conv2d(out, out, 3, padding=1)
         self.shortcut = nn.Identity() if entering == out else nn.Conv2d(entering, out, 1)
         self.attention = Attention(out, block.heads, config) if block.heads else nn.Identity()
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, kept: Tensor | None = None) -> Tensor:
         h = F.silu(self.norm_1(x))
         if self.resample == "down":
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
@@ -80,7 +83,10 @@ class ResidualBlock(nn.Module):
             h = self.norm_2(h) * (1.0 + scale) + shift
         else:
             h = self.norm_2(h + e)
-        h = self.conv_2(self.dropout(F.silu(h)))
+        h = F.silu(h)
+        if kept is not None:
+            h = h * kept / self.kept
+        h = self.conv_2(h)
         return cast(Tensor, self.attention(self.shortcut(x) + h))
 
 
@@ -92,7 +98,7 @@ class Downsample(nn.Module):
         self.symmetric = config.downsample_padding == "symmetric"
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1 if self.symmetric else 0)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, kept: None = None) -> Tensor:
         return cast(Tensor, self.conv(x if self.symmetric else F.pad(x, (0, 1, 0, 1))))
 
 
@@ -103,7 +109,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor, kept: None = None) -> Tensor:
         return cast(Tensor, self.conv(double(x)))
 
 
@@ -120,7 +126,7 @@ class UNet(nn.Module):
     `.to(memory_format=torch.channels_last)`, and compiles whole.
     """
 
-    def __init__(self, config: UNetConfig, seed: int | torch.Generator = 0) -> None:
+    def __init__(self, config: UNetConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         self.layout = layout = unet.layout(config)
@@ -140,21 +146,11 @@ class UNet(nn.Module):
         self.initialise(seed)
 
     @torch.no_grad()
-    def initialise(self, seed: int | torch.Generator) -> None:
-        """Draw every weight anew, in the order of the table, in float32 on the CPU."""
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu")
-        if isinstance(seed, int):
-            generator.manual_seed(seed)
+    def initialise(self, seed: int) -> None:
+        """Start from the weights of that seed, `diffcore.unet.initial`."""
         weights = dict(self.named_parameters())
-        for name, parameter in unet.parameters(self.config).items():
-            start = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
-            if parameter.init == "uniform":
-                start.uniform_(-parameter.scale, parameter.scale, generator=generator)
-            elif parameter.init == "normal":
-                start.normal_(0.0, parameter.scale, generator=generator)
-            else:
-                start.fill_(1.0 if parameter.init == "ones" else 0.0)
-            weights[name].copy_(start)
+        for name, start in unet.initial(self.config, seed).items():
+            weights[name].copy_(torch.from_numpy(start))
 
     def forward(
         self,
@@ -162,13 +158,15 @@ class UNet(nn.Module):
         t: Tensor,
         labels: Tensor | None = None,
         condition: Tensor | None = None,
+        kept: Mapping[int, Tensor] = NOTHING,
     ) -> Tensor:
         """What the network makes of x_t.
 
         x: (batch, channels, height, width), any floating dtype. t: (batch,), whole or fractional,
         on the scale the network is trained with. labels: integers (batch,) in 0 .. classes - 1, or
         `classes` for none; left out, all are none. condition: (batch, condition_channels, height,
-        width). Returns (batch, out_channels, height, width) in x's dtype.
+        width). kept: what dropout keeps, by the block's number, see `diffcore.unet.kept`; by
+        default everything. Returns (batch, out_channels, height, width) in x's dtype.
 
         Raises ValueError for a shape, or an argument, that the configuration does not allow.
         """
@@ -184,15 +182,17 @@ class UNet(nn.Module):
         e = F.silu(e)
         h = self.input((x if condition is None else torch.cat((x, condition), dim=1)).to(dtype))
         skips = [h]
-        for block in self.down:
-            h = block(h, e)
+        for number, block in enumerate(self.down):
+            h = block(h, e, kept.get(number))
             skips.append(h)
-        for block in self.middle:
-            h = block(h, e)
-        for plan, block in zip(self.layout.up, self.up, strict=True):
+        before = len(self.down)
+        for number, block in enumerate(self.middle, before):
+            h = block(h, e, kept.get(number))
+        before += len(self.middle)
+        for number, (plan, block) in enumerate(zip(self.layout.up, self.up, strict=True), before):
             if isinstance(plan, Residual) and plan.skip_channels:
                 h = torch.cat((h, skips.pop()), dim=1)
-            h = block(h, e)
+            h = block(h, e, kept.get(number))
         return cast(Tensor, self.output(F.silu(self.norm(h)))).to(x.dtype)
 
     def _check(self, x: Tensor, t: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:

@@ -2,12 +2,18 @@
 
 import argparse
 import importlib.util
+from collections.abc import Iterable
 from typing import Any
 
 from .._optional import optional
 
-BACKENDS = {"torch": "diffcore_torch"}
-"""Backends: the array library each is for, and its package."""
+BACKENDS = {"torch": "diffcore_torch", "reference": "diffcore_reference"}
+"""Backends by name, which is the extra to install too: their packages."""
+SHARED = ("safetensors", "tomli_w", "tqdm")
+NEEDED = {"torch": ("torch", *SHARED), "reference": SHARED}
+"""What each cannot work without."""
+FASTER = {"torch": (), "reference": ("numba", "scipy", "threadpoolctl")}
+"""What each is slower without."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -15,20 +21,40 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device",
         default="auto",
-        help="where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is "
-        "one)",
+        help="where to compute: auto, cpu, cuda, and with torch cuda:1 or mps (default: auto, a "
+        "GPU where there is one)",
     )
     command.add_argument(
         "--backend",
         choices=sorted(BACKENDS),
         default="torch",
-        help="library to compute with (default: torch)",
+        help="torch, or reference: the same by hand, without PyTorch (default: torch)",
     )
 
 
-def ready(name: str) -> bool:
-    """Whether the backend for that library and the library itself are installed."""
-    return all(importlib.util.find_spec(module) for module in (name, BACKENDS[name]))
+def missing(name: str) -> list[str]:
+    """The packages that the backend of that name cannot work without and that are not here."""
+    return _absent((*NEEDED[name], BACKENDS[name]))
+
+
+def slower_without(name: str) -> list[str]:
+    """The packages that would make it faster and that are not here."""
+    return _absent(FASTER[name])
+
+
+def ready(name: str) -> str:
+    """Whether it can be used, in words: "ready", or what is missing and how to get it."""
+    lacking, slower = missing(name), slower_without(name)
+    if not lacking and not slower:
+        return "ready"
+    install = f'pip install "diffcore[{name}]"'
+    if lacking:
+        return f"needs {', '.join(lacking)}: {install}"
+    return f"ready, slower without {', '.join(slower)}: {install}"
+
+
+def _absent(modules: Iterable[str]) -> list[str]:
+    return [module for module in modules if importlib.util.find_spec(module) is None]
 
 
 def training(name: str) -> Any:

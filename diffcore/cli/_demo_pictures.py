@@ -1,19 +1,18 @@
 """The pictures of a finished run, and the scores of its samples."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._files import write_atomically
 from .._optional import optional
 from ..training import metrics, plots
 from ..training.evaluation import compare, format_scores
-from ..training.pictures import filmstrip, save_png
+from ..training.pictures import Picture, filmstrip, save_png, to_uint8
 from ..training.recipe import Recipe
 from ..training.run_folder import RunFolder
+from ._beside import write_beside
 from ._sampling import Drawn, arranged, draw, planned
 from .sample import write_trajectory
 
@@ -46,7 +45,11 @@ def made(run: RunFolder, recipe: Recipe, trained: Any) -> tuple[dict[str, str], 
     pair = _early(run)
     if pair is not None:
         step, average, raw = pair
-        _beside(run.path / "early.png", step, raw, average)
+        titles = (f"raw weights, step {step:,}", f"their moving average (EMA), step {step:,}")
+        write_beside(
+            run.path / "early.png",
+            {title: _read(file) for title, file in zip(titles, (raw, average), strict=True)},
+        )
         shown["early.png"] = (
             f"samples at step {step:,}, of the raw weights and of their average"
             + _held_out(columns, step)
@@ -80,6 +83,11 @@ def _early(run: RunFolder) -> tuple[int, Path, Path] | None:
     return None
 
 
+def _read(path: Path) -> Picture:
+    with optional("PIL.Image", "data").open(path) as picture:
+        return np.asarray(picture)
+
+
 def _held_out(columns: Mapping[str, metrics.Column], step: int) -> str:
     """The held-out losses of both at a step, where they were measured."""
     losses = []
@@ -89,28 +97,15 @@ def _held_out(columns: Mapping[str, metrics.Column], step: int) -> str:
     return f" (held-out loss {losses[0]:.4f} and {losses[1]:.4f})" if len(losses) == 2 else ""
 
 
-def _beside(path: Path, step: int, raw: Path, average: Path) -> None:
-    """Two pictures with a title each, side by side, in their own pixels."""
-    pillow = optional("PIL.Image", "data")
-    dots, gap, top = 100, 24, 40
-    pictures = []
-    for file in (raw, average):
-        with pillow.open(file) as picture:
-            pictures.append(np.asarray(picture))
-    height, width = pictures[0].shape[:2]
-    total = 2 * width + 3 * gap, height + top + gap
-    figure = optional("matplotlib.figure", "plot").Figure(
-        (total[0] / dots, total[1] / dots), dpi=dots
+def backends(path: Path, pictures: Mapping[str, Drawn]) -> str:
+    """Write each backend's samples of the same noise, and say how far their pixels are apart."""
+    grids = {name: arranged(drawn.images, drawn.labels) for name, drawn in pictures.items()}
+    write_beside(path, grids)
+    first, second = (drawn.images for drawn in pictures.values())
+    apart = float(np.max(np.abs(first - second)))
+    levels = int(np.max(np.abs(to_uint8(first).astype(int) - to_uint8(second))))
+    names = " and ".join(pictures)
+    return (
+        f"{names}: {len(first)} samples of one seed, largest difference of a pixel {apart:.1e} "
+        f"in [-1, 1], {levels} of 255 levels"
     )
-    titles = (f"raw weights, step {step:,}", f"their moving average (EMA), step {step:,}")
-    for i, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
-        left = gap + i * (width + gap)
-        axes = figure.add_axes(
-            (left / total[0], gap / total[1], width / total[0], height / total[1])
-        )
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(title)
-        axes.set_axis_off()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_atomically(path, buffer.getvalue())

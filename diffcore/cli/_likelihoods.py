@@ -137,13 +137,9 @@ def _images(source: Path, data: str | None, unet: Any) -> Images:
 
 def _parts(task: _Task) -> list[tuple[slice, Any]]:
     """Slices of the images, `batch` at most each, and their labels for the network."""
-    torch = optional("torch", "torch")
     n, batch = len(task.x_0), task.args.batch
     parts = [slice(start, min(start + batch, n)) for start in range(0, n, batch)]
-    return [
-        (part, None if task.labels is None else torch.from_numpy(task.labels[part]))
-        for part in parts
-    ]
+    return [(part, None if task.labels is None else task.labels[part]) for part in parts]
 
 
 def _bar(task: _Task, calls: int, what: str) -> Any:
@@ -154,20 +150,18 @@ def _bar(task: _Task, calls: int, what: str) -> Any:
 
 
 def _bound(task: _Task) -> tuple[likelihood.Bound[Any], tuple[float, ...]]:
-    torch = optional("torch", "torch")
-    schedule, args = task.schedule, task.args
+    schedule, args, trained = task.schedule, task.args, task.trained
     times = _bound_times(schedule, args.bound_steps)
     fixed = args.variance not in (None, "learned")
     with _bar(task, len(times) - 1, "bound") as bar:
-        denoisers = [(part, task.trained.denoise(labels)) for part, labels in _parts(task)]
+        denoisers = [(part, trained.denoise(labels)) for part, labels in _parts(task)]
 
         def denoise(x_t: Double, t: float, /) -> Any:
             found = []
             for part, of_part in denoisers:
-                given = torch.from_numpy(x_t[part].astype(np.float32)).to(task.trained.device)
-                output = of_part(given, t)
+                output = of_part(trained.array(x_t[part]), t)
                 pair = output if isinstance(output, Denoised) else (output,)
-                found.append([array.cpu().numpy().astype(np.float64) for array in pair])
+                found.append([trained.host(array).astype(np.float64) for array in pair])
                 bar.update()
             joined = [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
             return Denoised(*joined) if len(joined) == 2 and not fixed else joined[0]
@@ -221,8 +215,7 @@ def _even(schedule: ContinuousSchedule, steps: int) -> tuple[float, ...]:
 
 
 def _flow(task: _Task, plan: Plan) -> Double:
-    torch = optional("torch", "torch")
-    schedule, args, device = task.schedule, task.args, task.trained.device
+    schedule, args, trained = task.schedule, task.args, task.trained
     n, d = len(task.x_0), math.prod(task.x_0.shape[1:])
     place = noise.uniform(args.seed, 0, n * d).reshape(task.x_0.shape)
     x_0 = task.x_0 + (place - 0.5) * task.bin_width
@@ -232,8 +225,8 @@ def _flow(task: _Task, plan: Plan) -> Double:
     with _bar(task, plan.evaluations, "flow") as bar:
         of_parts = []
         for part, labels in _parts(task):
-            pullback = task.divergences.pullback(task.trained.differentiable(labels))
-            vectors = [torch.from_numpy(v[part].astype(np.float32)).to(device) for v in probes]
+            pullback = task.divergences.pullback(trained, labels)
+            vectors = [trained.array(v[part]) for v in probes]
             of_parts.append(
                 (
                     part,
@@ -246,9 +239,8 @@ def _flow(task: _Task, plan: Plan) -> Double:
         def divergence(x: Double, t: float) -> tuple[Double, Double]:
             found = []
             for part, of_part in of_parts:
-                given = torch.from_numpy(x[part].astype(np.float32)).to(device)
-                pair = of_part(given, t)
-                found.append([array.cpu().numpy().astype(np.float64) for array in pair])
+                pair = of_part(trained.array(x[part]), t)
+                found.append([trained.host(array).astype(np.float64) for array in pair])
                 bar.update()
             x_0, trace = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             return x_0, trace

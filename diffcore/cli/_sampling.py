@@ -210,15 +210,14 @@ def _in_batches(
     bar: Any,
 ) -> Denoise:
     """The network's denoiser for host arrays of n images, `batch` of them at a time."""
-    torch = optional("torch", "torch")
     parts = [slice(start, min(start + batch, n)) for start in range(0, n, batch)]
 
     def of(part: slice) -> Denoise:
-        own = None if labels is None else torch.from_numpy(labels[part])
+        own = None if labels is None else labels[part]
         condition = given.condition
         if condition is not None:
             turn = np.arange(part.start, part.stop) % len(condition)
-            condition = torch.from_numpy(condition[turn])
+            condition = condition[turn]
         if given.guide is not None:
             return given.guide.denoiser(trained, own, condition, threshold)
         return trained.denoise(own, condition=condition, threshold=threshold)  # type: ignore[no-any-return]
@@ -228,9 +227,9 @@ def _in_batches(
     def denoise(x: Float, t: float, /) -> Any:
         outputs = []
         for part, of_part in zip(parts, denoisers, strict=True):
-            output = of_part(torch.from_numpy(x[part]).to(trained.device), t)
+            output = of_part(trained.array(x[part]), t)
             pair = output if isinstance(output, Denoised) else (output,)
-            outputs.append([array.cpu().numpy() for array in pair])
+            outputs.append([trained.host(array) for array in pair])
             bar.update()
         joined = [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
         return Denoised(*joined) if len(joined) == 2 else joined[0]

@@ -14,6 +14,8 @@ EARLY = "evaluation.samples_every=250"
 """Early enough to see that the average of the weights does not lag behind them."""
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
+BOTH = 50
+"""Samples that every backend draws."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="train on real digits, show samples, print the identities",
         description="Train a small network on scikit-learn's digits, draw samples and judge them, "
         "then print a table of the identities checked on NumPy, PyTorch and array-api-strict. "
-        "Some four minutes on one core.",
+        "Four to five minutes on one core.",
     )
     demo.add_argument(
         "--out",
@@ -57,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     trained = loading.load(folder.path, device=args.device)
     pictures, scores = _demo_pictures.made(folder, chosen, trained)
     print(scores)
+    print(_both(folder.path, pictures), flush=True)
     print("\nIdentities, and their largest errors in float64\n", flush=True)
     holds = report_identities(installed())
     print(f"\nPictures in {folder.path}")
@@ -67,6 +70,26 @@ def run(args: argparse.Namespace) -> int:
         more += f" --class {min(7, trained.unet.classes - 1)}"
     print(f"More of them: {more}")
     return 0 if holds else 1
+
+
+def _both(run: Path, pictures: dict[str, str]) -> str:
+    """Draw the same samples with every backend there is: what that shows, in a line."""
+    from . import _demo_pictures
+    from ._sampling import draw, planned
+
+    lacking = [name for name in _backends.BACKENDS if _backends.missing(name)]
+    names = [name for name in _backends.BACKENDS if name not in lacking]
+    if lacking:
+        return f"drawn by {names[0]} alone: the backend {lacking[0]} {_backends.ready(lacking[0])}"
+    drawn = {}
+    for name in names:
+        trained = _backends.loading(name).load(run, device="cpu")
+        labels = range(trained.unet.classes)
+        drawn[name] = draw(
+            trained, planned(trained.schedule), BOTH, labels=labels, batch=BOTH, progress=False
+        )
+    pictures["backends.png"] = f"the same samples by {' and by '.join(names)}"
+    return _demo_pictures.backends(run / "backends.png", drawn)
 
 
 def print_losses(log: Path, seconds: float) -> None:

@@ -45,9 +45,8 @@ def installation() -> list[str]:
     for module, (package, install, devices) in _LIBRARIES.items():
         lines.append(_row(module, *_library(module, package, install, devices)))
     lines += ["", "backends"]
-    for library, package in _backends.BACKENDS.items():
-        note = "ready" if _backends.ready(library) else _missing(f"diffcore[{library}]")
-        lines.append(_row(library, package, note))
+    for name, package in _backends.BACKENDS.items():
+        lines.append(_row(name, package, _backends.ready(name)))
     lines += ["", "optional packages"]
     for module, (package, extra) in _OPTIONAL.items():
         version = _version(module, package)
@@ -58,7 +57,7 @@ def installation() -> list[str]:
 
 
 def _row(name: str, value: str, note: str = "") -> str:
-    return f"  {name:<20}{value:<16}{note}".rstrip()
+    return f"  {name:<20}{value:<20}{note}".rstrip()
 
 
 def _missing(requirement: str) -> str:

@@ -117,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
     reserve(args.out, args.force)
     reserve(picture, args.force)
 
-    latent = _moved(denoise, up, trained.schedule(up.stages[0].time).alpha * images, trained.device)
-    back = _moved(denoise, down, latent, trained.device)
+    latent = _moved(trained, denoise, up, trained.schedule(up.stages[0].time).alpha * images)
+    back = _moved(trained, denoise, down, latent)
     _write(args.out, latent=latent, round_trip=back, times=np.array(grid))
     _draw(picture, trained.schedule, grid[0], images, latent, back)
     error = float(np.sqrt(np.mean((back - images) ** 2)))
@@ -127,8 +127,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _denoiser(args: argparse.Namespace, trained: Any, n: int) -> Any:
-    import torch
-
     from . import _sampling
 
     names = _sampling.class_names(trained)
@@ -144,18 +142,16 @@ def _denoiser(args: argparse.Namespace, trained: Any, n: int) -> Any:
         )
     return trained.denoise(
         labels,
-        condition=None if shown is None else torch.from_numpy(shown),
+        condition=shown,
         threshold=_sampling.THRESHOLDS[args.threshold],
     )
 
 
-def _moved(denoise: Any, plan: "Plan", x: Any, device: Any) -> Any:
+def _moved(trained: Any, denoise: Any, plan: "Plan", x: Any) -> Any:
     """The end of the plan from a host array, on the host."""
-    import torch
-
     from ..plan import sample
 
-    return sample(denoise, plan, torch.from_numpy(x).to(device)).cpu().numpy()
+    return trained.host(sample(denoise, plan, trained.array(x)))
 
 
 def _write(path: Path, **arrays: Any) -> None:

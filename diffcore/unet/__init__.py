@@ -24,6 +24,8 @@ What the blocks compute, on states of shape (batch, channels, height, width):
 """
 
 from .config import UNetConfig
+from .dropout import kept
+from .initial import initial
 from .layout import Block, Layout, Resample, Residual, layout
 from .parameters import Parameter, count, parameters
 
@@ -35,6 +37,8 @@ __all__ = [
     "Residual",
     "UNetConfig",
     "count",
+    "initial",
+    "kept",
     "layout",
     "parameters",
 ]

@@ -1,0 +1,1 @@
+"""The kernels: by their definitions (`arrays`), on a CPU (`cpu`), on a GPU (`gpu`)."""

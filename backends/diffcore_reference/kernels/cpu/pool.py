@@ -1,0 +1,75 @@
+"""Memory that is used again: a step's arrays lie where the last step's did.
+
+Fresh memory costs a page fault for every 4 kB. A `Pool` hands out arrays over buffers that it
+keeps; a buffer comes back when the array and every view of it are gone.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+LINE = 64
+"""Bytes of a line of the cache: arrays begin with one, so that no vector lies across two."""
+
+
+class _Buffer(NamedTuple):
+    memory: npt.NDArray[np.uint8]
+    address: int
+    size: int
+
+
+class Pool:
+    """Buffers by their size in bytes. used, peak: bytes in use, and the most that were at once."""
+
+    def __init__(self) -> None:
+        self._free: dict[int, list[_Buffer]] = {}
+        self.used = self.peak = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> npt.NDArray[Any]:
+        """An array of any content."""
+        kind = np.dtype(dtype)
+        size = _rounded(math.prod(shape) * kind.itemsize)
+        free = self._free.get(size)
+        buffer = free.pop() if free else _new(size)
+        self.used += size
+        if self.used > self.peak:
+            self.peak = self.used
+        return np.asarray(_Loan(self, buffer, shape, kind.str))
+
+    def back(self, buffer: _Buffer) -> None:
+        """Take a buffer again."""
+        self.used -= buffer.size
+        self._free.setdefault(buffer.size, []).append(buffer)
+
+
+class _Loan:
+    """Owns a buffer for as long as an array stands on it: NumPy keeps the owner, not the views."""
+
+    __slots__ = ("__array_interface__", "_buffer", "_pool")
+
+    def __init__(self, pool: Pool, buffer: _Buffer, shape: tuple[int, ...], kind: str) -> None:
+        self._pool, self._buffer = pool, buffer
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": shape,
+            "typestr": kind,
+            "data": (buffer.address, False),
+        }
+
+    def __del__(self) -> None:
+        self._pool.back(self._buffer)
+
+
+def _new(size: int) -> _Buffer:
+    memory = np.empty(size + LINE, np.uint8)
+    return _Buffer(memory, -(-memory.ctypes.data // LINE) * LINE, size)
+
+
+def _rounded(size: int) -> int:
+    """The size, at least 64, with at most one eighth on top: sizes that differ little share."""
+    if size <= LINE:
+        return LINE
+    unit = 1 << max(6, (size - 1).bit_length() - 3)
+    return -(-size // unit) * unit

@@ -1,0 +1,175 @@
+"""The UNet of DDPM by hand; `diffcore.unet` says what it computes.
+
+    e = silu(time_2(silu(time_1(sinusoid(t)))) + labels[c])
+
+then the blocks of the layout, each with e, between an input and an output convolution. Forward and
+backward are one text for NumPy and CuPy; what is fast is in `kernels`.
+
+Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from diffcore import unet
+from diffcore.unet import Residual, UNetConfig
+
+from .blocks import block
+from .kernels.arrays import Arrays
+from .layers import Pull, convolution, linear, norm_silu, silu
+from .weights import Weights
+
+NOTHING: Mapping[int, Any] = {}
+
+
+def sinusoid(xp: Any, t: Any, config: UNetConfig, dtype: Any) -> Any:
+    """sin(t w_i) and cos(t w_i), w_i = max_period^(-i / (width / 2 - shift)): (batch, width)."""
+    half = config.width // 2
+    i = xp.arange(half, dtype=dtype)
+    w = xp.exp(-math.log(config.max_period) * i / (half - config.frequency_shift)).astype(dtype)
+    angle = t.astype(dtype)[:, None] * w
+    waves = (xp.sin(angle), xp.cos(angle))
+    return xp.concatenate(waves if config.embedding_order == "sin-cos" else waves[::-1], axis=1)
+
+
+class UNet:
+    """The network that `config` describes, with weights of its own.
+
+    Its weights have the names of `diffcore.unet.parameters`; images go in and out as (batch,
+    channels, height, width).
+    """
+
+    def __init__(self, config: UNetConfig, kernels: Arrays, dtype: Any, value: Any = None) -> None:
+        self.config, self.kernels, self.dtype = config, kernels, dtype
+        self.layout = unet.layout(config)
+        self.weights = Weights(config, kernels.xp, dtype, value)
+
+    def initialise(self, seed: int) -> None:
+        """Start from the weights of that seed."""
+        self.weights.write(self.weights.value, unet.initial(self.config, seed))
+
+    def __call__(self, x: Any, t: Any, labels: Any = None, condition: Any = None) -> Any:
+        """What the network makes of x_t, without dropout, keeping nothing; see `run`."""
+        return self._run(x, t, labels, condition, NOTHING, lambda pull: None)[0]
+
+    def run(
+        self,
+        x: Any,
+        t: Any,
+        labels: Any = None,
+        condition: Any = None,
+        kept: Mapping[int, Any] = NOTHING,
+    ) -> tuple[Any, Pull]:
+        """What the network makes of x_t, and how gradients go back.
+
+        x: (batch, channels, height, width). t: (batch,), on the scale the network is trained with.
+        labels: integers (batch,), `classes` for none; left out, all are none. condition: (batch,
+        condition_channels, height, width). kept: what dropout keeps, by the block's number, see
+        `diffcore.unet.kept`, but channels last; by default everything.
+
+        `pull(dy)`, dy of the output's shape, gives dx of x's shape and adds to `weights.gradient`.
+        Raises ValueError for a shape, or an argument, that the configuration does not allow.
+        """
+        return self._run(x, t, labels, condition, kept, lambda pull: pull)
+
+    def _run(
+        self,
+        x: Any,
+        t: Any,
+        labels: Any,
+        condition: Any,
+        kept: Mapping[int, Any],
+        remembered: Callable[[Pull], Any],
+    ) -> tuple[Any, Pull]:
+        """remembered: what is kept of a block's pull, which holds the block's activations."""
+        self._check(x, t, labels, condition)
+        kernels, weights, config = self.kernels, self.weights, self.config
+        xp = kernels.xp
+        waves = sinusoid(xp, t, config, self.dtype)
+        e, time_1 = linear(kernels, weights.affine("time_1"), waves)
+        e, silu_1 = silu(kernels, e)
+        e, time_2 = linear(kernels, weights.affine("time_2"), e)
+        if config.classes:
+            if labels is None:
+                labels = xp.full(t.shape, config.classes)
+            e = e + weights["labels.weight"].value[labels]
+        e, silu_2 = silu(kernels, e)
+        de = xp.zeros_like(e)
+
+        both = x if condition is None else xp.concatenate((x, condition), axis=1)
+        images = xp.ascontiguousarray(xp.moveaxis(both.astype(self.dtype, copy=False), 1, -1))
+        h, entry = convolution(kernels, weights.affine("input"), images)
+        pulls: list[Any] = []
+        skips = [h]
+        for plan in self.layout.down:
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
+            pulls.append(remembered(pull))
+            skips.append(h)
+        for plan in self.layout.middle:
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
+            pulls.append(remembered(pull))
+        for plan in self.layout.up:
+            if isinstance(plan, Residual) and plan.skip_channels:
+                h = kernels.join(h, skips.pop())
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
+            pulls.append(remembered(pull))
+        of_norm = (config.groups, config.norm_eps)
+        h, last = norm_silu(kernels, weights.affine("norm"), h, *of_norm)
+        y, output = convolution(kernels, weights.affine("output"), h)
+
+        def pull_all(dy: Any) -> Any:
+            de[...] = 0
+            dh = last(output(xp.ascontiguousarray(xp.moveaxis(dy, 1, -1)).astype(self.dtype)))
+            dskips: list[Any] = []
+            plans = [*self.layout.down, *self.layout.middle, *self.layout.up]
+            for number in reversed(range(len(plans))):
+                plan = plans[number]
+                if number < len(self.layout.down):
+                    dh = kernels.increase(dh, dskips.pop())
+                dh = pulls[number](dh)
+                if isinstance(plan, Residual) and plan.skip_channels:
+                    dh, dskip = kernels.split(dh, plan.in_channels)
+                    dskips.append(dskip)
+            dx = entry(kernels.increase(dh, dskips.pop()))
+            embedded = silu_2(de)
+            if config.classes:
+                _add_rows(xp, weights["labels.weight"].gradient, labels, embedded)
+            time_1(silu_1(time_2(embedded)))
+            return xp.moveaxis(dx, -1, 1)[:, : config.channels]
+
+        return xp.ascontiguousarray(xp.moveaxis(y, -1, 1)).astype(x.dtype, copy=False), pull_all
+
+    def _check(self, x: Any, t: Any, labels: Any, condition: Any) -> None:
+        config = self.config
+        if x.ndim != 4 or x.shape[1] != config.channels:
+            raise ValueError(
+                f"x must have shape (batch, {config.channels}, height, width), got {x.shape}"
+            )
+        if x.shape[2] % config.stride or x.shape[3] % config.stride:
+            raise ValueError(
+                f"the height and width of x must be divisible by {config.stride}, "
+                f"for {len(config.multipliers)} levels; got {x.shape}"
+            )
+        if t.shape != x.shape[:1]:
+            raise ValueError(f"t must have shape ({x.shape[0]},), got {t.shape}")
+        if labels is not None and not config.classes:
+            raise ValueError("labels must be left out: the network has no classes")
+        if labels is None and config.classes and not config.null_class:
+            raise ValueError("labels must be given: the network has no null class")
+        if labels is not None and labels.shape != t.shape:
+            raise ValueError(f"labels must have shape ({x.shape[0]},), got {labels.shape}")
+        wanted = (x.shape[0], config.condition_channels, *x.shape[2:])
+        given = None if condition is None else tuple(condition.shape)
+        if given != (wanted if config.condition_channels else None):
+            raise ValueError(
+                f"condition must have shape {wanted}, got {given}"
+                if config.condition_channels
+                else "condition must be left out: the network has no condition channels"
+            )
+
+
+def _add_rows(xp: Any, table: Any, rows: Any, values: Any) -> None:
+    """table[rows[b]] += values[b], for rows that repeat too."""
+    chosen = (rows[:, None] == xp.arange(table.shape[0])[None]).astype(values.dtype)
+    table += xp.matmul(chosen.T, values)
