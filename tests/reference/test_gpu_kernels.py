@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import host_cuda
 import numpy as np
 import pytest
 
+import host_cuda
 from diffcore.unet import UNetConfig
 from diffcore_reference import UNet
 from diffcore_reference.kernels.arrays import SAME, Arrays, Padding
