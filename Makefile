@@ -18,8 +18,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/demo
 	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/diffcore demo
 
+# One thread a process, since the tests run beside each other.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

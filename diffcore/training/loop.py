@@ -3,8 +3,8 @@
     for k in 0, 1, ..., steps - 1:   stepper.step(draws.at(k), learning rate k, EMA decay k)
 
 with, every so often: a line of metrics, the loss on held-out images at fixed times and noise, a
-grid of samples, and the state on disk. A run that was stopped, killed or has ended goes on to the
-bit: update k is a function of the state and of k.
+grid of samples, and the state on disk. A run that was stopped, killed or has ended goes on, with
+as many threads, to the bit: update k is a function of the state and of k.
 """
 
 import sys

@@ -6,6 +6,9 @@ of the largest output.
 """
 
 import itertools
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -279,6 +282,17 @@ def test_any_number_of_threads_adds_up_to_the_same(threads: int) -> None:
         assert within(found_b, db, of_output(db))
         y = CPU.convolve(x, w, bias, *given)
         assert within(kernels.convolve(x, w, bias, *given), y, of_output(y))
+
+
+def test_two_threads_compute_what_one_does() -> None:
+    """The tests of this file once more, in a process with two threads of Numba's."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-k", "not two_threads", __file__],
+        env={**os.environ, "NUMBA_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
 
 
 def test_what_is_not_float32_takes_the_definitions() -> None:

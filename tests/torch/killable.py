@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny
+import torch
 
 from diffcore.training.recipe import Recipe
 from diffcore.training.run_folder import RunFolder
@@ -60,6 +61,7 @@ def _run(source: Path, path: Path, kill_at_write: int, ready: Event) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         fsync(descriptor)
 
+    torch.set_num_threads(1)
     TorchStepper.step = slow  # type: ignore[method-assign]
     os.fsync = dying  # type: ignore[assignment]
     resume = (path / "recipe.toml").exists()

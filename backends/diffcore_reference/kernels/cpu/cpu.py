@@ -19,7 +19,8 @@ NO_ROWS = np.empty((0, 0), np.float32)
 class Cpu(Arrays):
     """`Arrays`, faster in float32. Threads are Numba's; BLAS has one within each.
 
-    So that they do not fight, BLAS is held to one thread in the whole process, from then on.
+    So that they do not fight, BLAS is held to one thread in the whole process, from then on. Where
+    Numba's threads are OpenMP's, PyTorch in the same process takes over their number.
     """
 
     def __init__(self) -> None:
