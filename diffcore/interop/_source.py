@@ -9,7 +9,7 @@ SCHEDULER = "scheduler_config.json"
 
 
 def configuration(source: Any) -> Mapping[str, Any]:
-    """The configuration of a scheduler as a mapping.
+    """The configuration of a scheduler as a mapping, with its class as saved files name it.
 
     source: an object with a `config`, a mapping, or the path of a `scheduler_config.json`, of the
     folder that holds it, or of a pipeline's folder. Raises TypeError or ValueError that names
@@ -17,13 +17,15 @@ def configuration(source: Any) -> Mapping[str, Any]:
     """
     if isinstance(source, str | Path):
         return _read(Path(source))
-    found = source if isinstance(source, Mapping) else getattr(source, "config", None)
+    if isinstance(source, Mapping):
+        return source
+    found = getattr(source, "config", None)
     if not isinstance(found, Mapping):
         raise TypeError(
             "source must be a scheduler with a config, a mapping, or a path, "
             f"got {type(source).__name__}"
         )
-    return found
+    return {**found, "_class_name": type(source).__name__}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -16,9 +16,18 @@ Family = Literal["discrete", "flow", "edm", "ve"]
 REFUSED: Mapping[str, tuple[Any, ...]] = {
     "timestep_type": ("continuous",),
     "invert_sigmas": (True,),
-    "_class_name": ("CosineDPMSolverMultistepScheduler",),
+    "_class_name": (
+        "CosineDPMSolverMultistepScheduler",
+        "HeliosDMDScheduler",
+        "HeliosScheduler",
+        "MiniMaxH3Scheduler",
+        "PiflowScheduler",
+    ),
 }
-"""Values that change the process, or what a network is told, in a way that has no word here."""
+"""Values that change the process, or what a network is told or says, in a way without a word here.
+
+The classes: a time by the arc tangent of the level, states of several sizes, a velocity towards the
+data, several outputs for one call."""
 
 
 def family(config: Mapping[str, Any]) -> Family:

@@ -132,7 +132,7 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc, valid-ty
         if self._planner is not None:
             if num_inference_steps is None:
                 raise ValueError("num_inference_steps must be given for a planner")
-            grid = self._grid(self.schedule, int(num_inference_steps))
+            grid = self._grid(self.schedule, num_inference_steps)
             self._take(self._planner(self.schedule, grid, **self._parameters))
         else:
             assert self.plan is not None

@@ -47,9 +47,11 @@ def scheduler(
 
     The state stays float32 where samples are of half precision; noise comes from the pipeline's
     generator, one draw of the sample's shape for each stage that draws. The object is saved and
-    loaded like any scheduler (`save_pretrained`, `from_pretrained`), and other schedulers'
-    `from_config` takes the betas and the prediction type from its config. A pipeline that does not
-    multiply its first sample by `init_noise_sigma`, as `DDPMPipeline`, starts from variance 1.
+    loaded like any scheduler (`save_pretrained`, `from_pretrained`; a process that loads a pipeline
+    with it must `import diffcore.interop.plan_scheduler` first: diffusers imports nothing that a
+    folder names), and other schedulers' `from_config` takes the betas and the prediction type from
+    its config. A pipeline that does not multiply its first sample by `init_noise_sigma`, as
+    `DDPMPipeline`, starts from variance 1.
 
     Raises ValueError or TypeError that names the argument; ImportError where diffusers is missing.
     """

@@ -509,6 +509,10 @@ def test_steps_are_checked():
         ours.step(x, 1, x)
     with pytest.raises(ValueError, match="num_inference_steps must be given for a planner"):
         ours.set_timesteps()
+    with pytest.raises(
+        ValueError, match=r"n must be a whole number of steps in 1\.\.1000, got 2\.5"
+    ):
+        ours.set_timesteps(2.5)
     ours.set_timesteps(4)
     ours.step(x, 999, x)
     with pytest.raises(ValueError, match=r"timestep must be 749\.0, which is due, got 500"):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import mpmath
 import numpy as np
@@ -219,6 +220,19 @@ def test_the_cosine_solvers_noise_level_is_not_edms():
     assert interop.prediction(EDM) == predictions.Edm(0.5)
     with pytest.raises(ValueError, match="_class_name = 'CosineDPM"):
         interop.prediction(config)
+
+
+@pytest.mark.parametrize(
+    "name", ["HeliosDMDScheduler", "HeliosScheduler", "MiniMaxH3Scheduler", "PiflowScheduler"]
+)
+def test_a_flow_with_another_network_is_refused(name, tmp_path):
+    """MiniMaxH3's velocity has the other sign, a network of Piflow says several at once."""
+    theirs = scheduler(name, {})
+    theirs.save_config(tmp_path)
+    for source in (theirs, tmp_path):
+        for read in (interop.schedule, interop.prediction, partial(interop.flow_times, n=4)):
+            with pytest.raises(ValueError, match=f"_class_name = '{name}' is not supported"):
+                read(source)
 
 
 def test_a_consistency_models_output_is_not_edms():

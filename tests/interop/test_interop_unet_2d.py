@@ -13,6 +13,7 @@ from diffcore.unet import UNetConfig, parameters
 
 torch = pytest.importorskip("torch")
 safetensors_numpy = pytest.importorskip("safetensors.numpy")
+reference = pytest.importorskip("diffcore_reference.loading")
 
 PUBLISHED = {
     "google/ddpm-cifar10-32": {
@@ -140,6 +141,24 @@ def test_a_folder_of_theirs_is_the_same_network_here(name, tmp_path):
     assert all(x.dtype == np.float32 for x in weights.values())
     assert list(weights) == list(parameters(config))
     assert_equal(*outputs(theirs, config, ours(config, weights)))
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_folder_of_theirs_is_the_same_network_in_the_reference(name, tmp_path):
+    theirs = unet_2d(**VARIANTS[name])
+    theirs.save_pretrained(tmp_path)
+    config, weights = interop.read_unet_2d(tmp_path)
+    made = checkpoint.Checkpoint(
+        unet=config, schedule=schedules.linear(), predicts=predictions.EPS, weights=weights
+    )
+    checkpoint.save(tmp_path / "network.safetensors", made)
+    network = reference.load(tmp_path / "network.safetensors", device="cpu").network
+
+    def net(x, t, **given):
+        said = network(x.numpy(), t.numpy(), **{k: v.numpy() for k, v in given.items()})
+        return torch.from_numpy(np.asarray(said))
+
+    assert_equal(*outputs(theirs, config, net))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
