@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .kernels.arrays import Arrays
 
@@ -39,6 +40,6 @@ def _gpu_here() -> bool:
         return False
 
 
-def on_host(array: Any) -> Any:
+def on_host(array: Any) -> npt.NDArray[Any]:
     """A NumPy array, from the GPU if need be."""
     return np.asarray(array.get() if hasattr(array, "get") else array)

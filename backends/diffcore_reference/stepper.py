@@ -21,6 +21,7 @@ from diffcore.training.network_time import as_denoiser
 from diffcore.training.objective import Objective
 from diffcore.training.stepper import State, Task, Update, Weights
 
+from .device import on_host
 from .kernels.arrays import Arrays
 from .loss_gradient import loss_gradient
 from .unet import UNet
@@ -56,6 +57,10 @@ class ReferenceStepper:
         self.tables = self.objective.tables(kernels.xp.zeros(0, self.dtype))
 
     def step(self, batch: Batch, rate: float, ema_decay: float) -> Update:
+        with self.kernels.working():
+            return self._step(batch, rate, ema_decay)
+
+    def _step(self, batch: Batch, rate: float, ema_decay: float) -> Update:
         training = self.task.recipe.training
         xp, weights = self.kernels.xp, self.network.weights
         inputs = self._inputs(batch)
@@ -119,7 +124,7 @@ class ReferenceStepper:
         return self.kernels.xp.asarray(host, dtype=self.dtype)
 
     def host(self, array: Any) -> npt.NDArray[np.float32]:
-        return np.asarray(array.get() if hasattr(array, "get") else array)
+        return on_host(array)
 
     def weights(self, which: Weights) -> dict[str, npt.NDArray[Any]]:
         held = self.network.weights

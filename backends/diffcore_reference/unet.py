@@ -2,8 +2,13 @@
 
     e = silu(time_2(silu(time_1(sinusoid(t)))) + labels[c])
 
-then the blocks of the layout, each with e, between an input and an output convolution. Forward and
-backward are one text for NumPy and CuPy; what is fast is in `kernels`.
+then the blocks of the layout, each with e, between an input and an output convolution. Backward,
+each block's pull in the opposite order: what two blocks have taken, as an output and as a skip,
+has the sum of both gradients, and with z what e is the silu of,
+
+    de = the sum over the blocks,   dlabels[c] = sum of silu'(z) de over the images of class c
+
+Both are one text for NumPy and CuPy; what is fast is in `kernels`.
 
 Ho, Jain & Abbeel 2020 (https://arxiv.org/abs/2006.11239), appendix B.
 """
@@ -51,7 +56,8 @@ class UNet:
 
     def __call__(self, x: Any, t: Any, labels: Any = None, condition: Any = None) -> Any:
         """What the network makes of x_t, without dropout, keeping nothing; see `run`."""
-        return self._run(x, t, labels, condition, NOTHING, lambda pull: None)[0]
+        with self.kernels.working():
+            return self._run(x, t, labels, condition, NOTHING, lambda pull: None)[0]
 
     def run(
         self,
@@ -71,7 +77,14 @@ class UNet:
         `pull(dy)`, dy of the output's shape, gives dx of x's shape and adds to `weights.gradient`.
         Raises ValueError for a shape, or an argument, that the configuration does not allow.
         """
-        return self._run(x, t, labels, condition, kept, lambda pull: pull)
+        with self.kernels.working():
+            y, pull = self._run(x, t, labels, condition, kept, lambda pull: pull)
+
+        def held(dy: Any) -> Any:
+            with self.kernels.working():
+                return pull(dy)
+
+        return y, held
 
     def _run(
         self,
@@ -85,6 +98,44 @@ class UNet:
         """remembered: what is kept of a block's pull, which holds the block's activations."""
         self._check(x, t, labels, condition)
         kernels, weights, config = self.kernels, self.weights, self.config
+        xp, down, of_norm = kernels.xp, len(self.layout.down), (config.groups, config.norm_eps)
+        e, embedding = self._embedding(t, labels)
+        de = xp.zeros_like(e)
+        both = x if condition is None else xp.concatenate((x, condition), axis=1)
+        images = xp.ascontiguousarray(xp.moveaxis(both.astype(self.dtype, copy=False), 1, -1))
+        h, entry = convolution(kernels, weights.affine("input"), images)
+        pulls: list[Any] = []
+        skips = [h]
+        for number, plan in enumerate(self.layout):
+            if isinstance(plan, Residual) and plan.skip_channels:
+                h = kernels.join(h, skips.pop())
+            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(number))
+            pulls.append(remembered(pull))
+            if number < down:
+                skips.append(h)
+        h, last = norm_silu(kernels, weights.affine("norm"), h, *of_norm)
+        y, output = convolution(kernels, weights.affine("output"), h)
+
+        def pull_all(dy: Any) -> Any:
+            de[...] = 0
+            dh = last(output(xp.ascontiguousarray(xp.moveaxis(dy, 1, -1)).astype(self.dtype)))
+            dskips: list[Any] = []
+            for number, plan in reversed(list(enumerate(self.layout))):
+                if number < down:
+                    dh = kernels.increase(dh, dskips.pop())
+                dh = pulls[number](dh)
+                if isinstance(plan, Residual) and plan.skip_channels:
+                    dh, dskip = kernels.split(dh, plan.in_channels)
+                    dskips.append(dskip)
+            dx = entry(kernels.increase(dh, dskips.pop()))
+            embedding(de)
+            return xp.moveaxis(dx, -1, 1)[:, : config.channels]
+
+        return xp.ascontiguousarray(xp.moveaxis(y, -1, 1)).astype(x.dtype, copy=False), pull_all
+
+    def _embedding(self, t: Any, labels: Any) -> tuple[Any, Callable[[Any], None]]:
+        """e of the times and labels, and how its gradient goes back to the weights: no further."""
+        kernels, weights, config = self.kernels, self.weights, self.config
         xp = kernels.xp
         waves = sinusoid(xp, t, config, self.dtype)
         e, time_1 = linear(kernels, weights.affine("time_1"), waves)
@@ -95,50 +146,14 @@ class UNet:
                 labels = xp.full(t.shape, config.classes)
             e = e + weights["labels.weight"].value[labels]
         e, silu_2 = silu(kernels, e)
-        de = xp.zeros_like(e)
 
-        both = x if condition is None else xp.concatenate((x, condition), axis=1)
-        images = xp.ascontiguousarray(xp.moveaxis(both.astype(self.dtype, copy=False), 1, -1))
-        h, entry = convolution(kernels, weights.affine("input"), images)
-        pulls: list[Any] = []
-        skips = [h]
-        for plan in self.layout.down:
-            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(remembered(pull))
-            skips.append(h)
-        for plan in self.layout.middle:
-            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(remembered(pull))
-        for plan in self.layout.up:
-            if isinstance(plan, Residual) and plan.skip_channels:
-                h = kernels.join(h, skips.pop())
-            h, pull = block(kernels, weights, config, plan, h, e, de, kept.get(len(pulls)))
-            pulls.append(remembered(pull))
-        of_norm = (config.groups, config.norm_eps)
-        h, last = norm_silu(kernels, weights.affine("norm"), h, *of_norm)
-        y, output = convolution(kernels, weights.affine("output"), h)
-
-        def pull_all(dy: Any) -> Any:
-            de[...] = 0
-            dh = last(output(xp.ascontiguousarray(xp.moveaxis(dy, 1, -1)).astype(self.dtype)))
-            dskips: list[Any] = []
-            plans = [*self.layout.down, *self.layout.middle, *self.layout.up]
-            for number in reversed(range(len(plans))):
-                plan = plans[number]
-                if number < len(self.layout.down):
-                    dh = kernels.increase(dh, dskips.pop())
-                dh = pulls[number](dh)
-                if isinstance(plan, Residual) and plan.skip_channels:
-                    dh, dskip = kernels.split(dh, plan.in_channels)
-                    dskips.append(dskip)
-            dx = entry(kernels.increase(dh, dskips.pop()))
+        def pull(de: Any) -> None:
             embedded = silu_2(de)
             if config.classes:
                 _add_rows(xp, weights["labels.weight"].gradient, labels, embedded)
             time_1(silu_1(time_2(embedded)))
-            return xp.moveaxis(dx, -1, 1)[:, : config.channels]
 
-        return xp.ascontiguousarray(xp.moveaxis(y, -1, 1)).astype(x.dtype, copy=False), pull_all
+        return e, pull
 
     def _check(self, x: Any, t: Any, labels: Any, condition: Any) -> None:
         config = self.config

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from diffcore.unet import UNetConfig, parameters
 
+from .device import on_host
 from .layers import Affine, Weight
 
 
@@ -54,7 +55,7 @@ class Weights:
 
     def read(self, flat: Any) -> dict[str, npt.NDArray[Any]]:
         """The parts of a flat array as host arrays in everybody's layout: copies."""
-        return {name: _outward(name, _host(view)) for name, view in self.views(flat).items()}
+        return {name: _outward(name, on_host(view)) for name, view in self.views(flat).items()}
 
     def write(self, flat: Any, tensors: Mapping[str, Any], prefix: str = "") -> None:
         """Fill a flat array. Raises ValueError that names a tensor left out or of another shape."""
@@ -90,8 +91,3 @@ def _inward(name: str, tensor: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if tensor.ndim == 4:
         return tensor[:, :, 0, 0].T if tensor.shape[2:] == (1, 1) else tensor.transpose(2, 3, 1, 0)
     return tensor.T if _matrix(name, tensor.shape) else tensor
-
-
-def _host(array: Any) -> npt.NDArray[Any]:
-    """A NumPy array, from the GPU if need be."""
-    return np.asarray(array.get() if hasattr(array, "get") else array)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from diffcore.unet import UNetConfig
 from diffcore_reference.kernels.arrays import SAME, Arrays, Padding
@@ -295,6 +296,51 @@ def test_two_threads_compute_what_one_does() -> None:
     assert run.returncode == 0, run.stdout
 
 
+def blas_threads() -> set[int]:
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_blas_has_one_thread_while_the_network_computes_and_its_own_number_else() -> None:
+    seen = []
+
+    class Watched(Cpu):
+        def affine(self, *arrays: Any) -> Any:
+            seen.append(blas_threads())
+            return super().affine(*arrays)
+
+        def affine_input(self, *arrays: Any) -> Any:
+            seen.append(blas_threads())
+            return super().affine_input(*arrays)
+
+    config = UNetConfig(image_size=4, channels=1, width=4, multipliers=(1,), attention=(), groups=2)
+    with threadpool_limits(2, user_api="blas"):
+        assert blas_threads() == {2}
+        network = UNet(config, Watched(), np.float32)
+        y, pull = network.run(numbers(0, 1, 1, 4, 4), np.ones(1))
+        forward = len(seen)
+        assert blas_threads() == {2}
+        pull(y)
+        assert seen == [{1}] * len(seen)
+        assert 0 < forward < len(seen)
+        with pytest.raises(ValueError, match="x must have shape"):
+            network(y[0], np.ones(1))
+        assert blas_threads() == {2}
+        with CPU.working(), CPU.working():
+            pass
+        with CPU.working():
+            network(y, np.ones(1))
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+
+
+def test_attention_goes_back_from_gradients_in_any_order_of_memory() -> None:
+    qkv, dy = numbers(0, 2, 9, 24), numbers(1, 2, 9, 8)
+    y, kept = CPU.attend(qkv, 2)
+    turned = np.asfortranarray(dy)
+    wanted = CPU.attend_pull(dy, qkv, 2, y, kept)
+    np.testing.assert_array_equal(CPU.attend_pull(turned, qkv, 2, y, kept), wanted)
+
+
 def test_what_is_not_float32_takes_the_definitions() -> None:
     x, w, bias = wide(numbers(0, 1, 5, 5, 16), numbers(1, 3, 3, 16, 16), numbers(2, 16))
     np.testing.assert_array_equal(CPU.convolve(x, w, bias), PLAIN.convolve(x, w, bias))
@@ -328,6 +374,26 @@ def test_a_buffer_comes_back_when_its_last_view_goes() -> None:
     assert again.ctypes.data == where
     assert source.peak == source.used == 2 * used
     assert source.empty((0, 5), np.float64).size == 0
+
+
+def test_buffers_that_nobody_asks_for_go_back_to_the_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool, "SWEEP", 5)
+    source = pool.Pool()
+    kept = [source.empty((1000, n), np.float32) for n in (64, 64, 16)]
+    lasting, again = source.empty((7,), np.float32), 0
+    del kept
+    assert source.held > 500_000
+    for _ in range(12):
+        small = source.empty((1000, 16), np.float32)
+        again = again or small.ctypes.data
+        assert small.ctypes.data == again  # what is asked for stays
+        del small
+    assert 64_000 < source.held < 70_000
+    assert source.used == pool.LINE == source.held - 65_536
+    lasting[...] = 1
+    assert source.empty((1000, 64), np.float32).shape == (1000, 64)
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

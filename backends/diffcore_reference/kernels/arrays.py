@@ -5,6 +5,7 @@ weight is (3, 3, in, out). Everything that is faster is tested against this.
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 
@@ -33,6 +34,10 @@ class Arrays:
 
     def __init__(self, xp: Any) -> None:
         self.xp = xp
+
+    def working(self) -> AbstractContextManager[None]:
+        """Entered around a pass through the network and an update: what has to hold meanwhile."""
+        return nullcontext()
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """An array of that shape, of any content."""

@@ -1,33 +1,35 @@
 """`Arrays` on a CPU."""
 
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numba
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from ..arrays import SAME, Arrays, Padding, Statistics
 from . import attention, convolution, images, linear, norm, update
 from .pool import Pool
 from .products import SGEMM
+from .threads import ONE_BLAS_THREAD
 
 NO_ROW = np.empty(0, np.float32)
 NO_ROWS = np.empty((0, 0), np.float32)
 
 
 class Cpu(Arrays):
-    """`Arrays`, faster in float32. Threads are Numba's; BLAS has one within each.
+    """`Arrays`, faster in float32. Threads are Numba's; BLAS has one within each, see `working`.
 
-    So that they do not fight, BLAS is held to one thread in the whole process, from then on. Where
-    Numba's threads are OpenMP's, PyTorch in the same process takes over their number.
+    Where Numba's threads are OpenMP's, a PyTorch that is imported later starts with their number.
     """
 
     def __init__(self) -> None:
         super().__init__(np)
         self.pool = Pool()
         self.threads = numba.get_num_threads()
-        ThreadpoolController().limit(limits=1, user_api="blas")
+
+    def working(self) -> AbstractContextManager[None]:
+        return ONE_BLAS_THREAD
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Any:
         return self.pool.empty(shape, dtype)
@@ -120,8 +122,10 @@ class Cpu(Arrays):
         return y, kept
 
     def attend_pull(self, dy: Any, qkv: Any, heads: int, y: Any, kept: Any) -> Any:
-        if not _fast(qkv) or not _fast(dy):
+        if not _fast(qkv):
             return super().attend_pull(dy, qkv, heads, y, kept)
+        # `kept` is what `attend` has made of this qkv: only these kernels know it.
+        dy = np.ascontiguousarray(dy, np.float32)
         dqkv = self.empty(qkv.shape, qkv.dtype)
         attention.backward(SGEMM, dy, qkv, heads, y, kept, dqkv)
         return dqkv
