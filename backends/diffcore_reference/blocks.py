@@ -2,7 +2,11 @@
 
     x + conv_2(dropout(silu(norm_2(conv_1(silu(norm_1(x))) + embedding(e)))))   a residual block
 
-`pull(dy)` gives dx and adds to `de`, the gradient of the embedding that all blocks share.
+`pull(dy)` gives dx and adds to `de`, the gradient of the embedding that all blocks share. With f'
+the pull of a layer f, and u the input of norm_2,
+
+    du = norm_2'(silu'(dropout'(conv_2'(dy)))),   de += embedding'(sum du over the pixels)
+    dx = dy + norm_1'(silu'(conv_1'(du)))
 """
 
 from typing import Any

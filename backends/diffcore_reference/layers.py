@@ -61,12 +61,12 @@ def convolution(
 
 
 def silu(kernels: Arrays, x: Any) -> tuple[Any, Pull]:
-    """y = x / (1 + exp(-x))."""
+    """y = x s(x), s(x) = 1 / (1 + exp(-x));   dx = dy s (1 + x (1 - s))."""
     return kernels.silu(x), lambda dy: kernels.silu_pull(dy, x)
 
 
 def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[Any, Pull]:
-    """GroupNorm (Wu & He 2018): weight xhat + bias."""
+    """GroupNorm (Wu & He 2018): y = weight xhat + bias; back, see `Arrays.normalise_pull`."""
     gain, bias = p.weight.value[None], p.bias.value[None]
     y, statistics = kernels.normalise(x, None, gain, bias, groups, eps)
 
@@ -80,7 +80,7 @@ def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[A
 
 
 def norm_silu(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[Any, Pull]:
-    """silu(weight xhat + bias), in one pass each way."""
+    """y = silu(z), z = weight xhat + bias, in one pass each way: dz = dy silu'(z), then `norm`."""
     gain, bias = p.weight.value[None], p.bias.value[None]
     y, statistics = kernels.normalise_silu(x, None, gain, bias, groups, eps)
 
@@ -136,7 +136,7 @@ def scaled_norm_silu(
 
 
 def dropout(x: Any, kept: Any, p: float) -> tuple[Any, Pull]:
-    """x / (1 - p) where `kept`, else 0; x itself where that is None."""
+    """y = m x, m = 1 / (1 - p) where `kept`, else 0;   dx = m dy. m = 1 where that is None."""
     if kept is None:
         return x, lambda dy: dy
     factor = kept.astype(x.dtype) / x.dtype.type(1.0 - p)
@@ -146,7 +146,10 @@ def dropout(x: Any, kept: Any, p: float) -> tuple[Any, Pull]:
 def attention(
     kernels: Arrays, normal: Affine, qkv: Affine, out: Affine, x: Any, heads: int, *of_norm: Any
 ) -> tuple[Any, Pull]:
-    """x + out(softmax(q k' / sqrt(d)) v), [q, k, v] = qkv(norm(x)), over the positions."""
+    """y = x + out(softmax(q k' / sqrt(d)) v), [q, k, v] = qkv(norm(x)), over the positions.
+
+    dx = dy + norm'(qkv'(d[q, k, v])), f' the pull of a layer f; `Arrays.attend_pull` has d[q, k, v]
+    """
     b, h, w, c = x.shape
     flat = (b, h * w, c)
     y, norm_pull = norm(kernels, normal, x, *of_norm)
