@@ -29,5 +29,5 @@ def stored(path: str | Path, weights: Weights) -> Stored:
     if path.is_dir():
         path = RunFolder.read(path).checkpoint
     found = checkpoint.load(path)
-    averaged = weights == "ema" and found.ema is not None
-    return Stored(found, found.ema if averaged and found.ema is not None else found.weights)
+    average = found.ema if weights == "ema" else None
+    return Stored(found, found.weights if average is None else average)

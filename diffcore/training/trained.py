@@ -5,7 +5,7 @@ p(x_0 | x_t) by its mean: x_0-hat(x_t, t), with labels, guided or conditioned as
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from ..unet import UNetConfig
 from .network_time import as_denoiser
 
 CLIP = Clip()
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
