@@ -17,6 +17,9 @@ from .subject import Sampler
 CLOSE = 1e-3
 """How near a guess must come, relative to its largest value: far above rounding."""
 
+FAR_NEARER = 0.1
+"""What is off by so small a share of another's error is far nearer."""
+
 NO_NOISE = 1e-200
 """A time that is as good as data, but for which no planner makes an exception."""
 

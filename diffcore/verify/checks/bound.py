@@ -193,8 +193,10 @@ def _cause(subject: Subject, has: Host, wanted: Host, logs: Logs) -> str:
         "the KL's factor of a half is missing": 2.0 * kl(logs),
         "the sign of the log variances is wrong": kl(logs) + gap,
     }
-    scale = np.max(np.abs(has))
+    near = CLOSE * np.maximum(np.abs(has), 1e-3 * np.max(np.abs(has)))
+    if np.all(np.abs(has - wanted) <= near):
+        return ""  # Nor is it any other formula, then.
     for words, nats in rivals.items():
-        if np.all(np.abs(has - per_sample(nats)) <= CLOSE * np.maximum(np.abs(has), 1e-3 * scale)):
+        if np.all(np.abs(has - per_sample(nats)) <= near):
             return words
     return ""
