@@ -1,5 +1,6 @@
 """The UNet by hand: as PyTorch's in every option, and as central differences."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "one block": {"blocks": 1},
     "dropout": {"dropout": 0.3},
     "another eps": {"norm_eps": 1e-3},
+    "attention at a level, none in the middle": {"middle_attention": False},
+    "fewer groups": {"groups": 2},
+    "a wider network": {"width": 16},
+}
+SIDES: dict[str, tuple[int, int]] = {
+    "sides that are not the configured ones": (12, 6),
+    "the same, resampled in residual blocks, dropped": (4, 10),
+}
+OPTIONS |= {
+    "sides that are not the configured ones": {},
+    "the same, resampled in residual blocks, dropped": {"resample": "residual", "dropout": 0.2},
 }
 
 
@@ -53,18 +65,20 @@ def pair(config: UNetConfig, dtype: Any, seed: int = 0) -> tuple[UNet, TorchUNet
     return here, there
 
 
-def given(config: UNetConfig, dtype: Any, batch: int = 3) -> dict[str, Any]:
+def given(
+    config: UNetConfig, dtype: Any, batch: int = 3, sides: tuple[int, int] | None = None
+) -> dict[str, Any]:
     """Inputs of a pass, as NumPy arrays."""
     rng = np.random.default_rng(1)
-    size = config.image_size
+    sides = sides or (config.image_size, config.image_size)
     made: dict[str, Any] = {
-        "x": rng.standard_normal((batch, config.channels, size, size)).astype(dtype),
+        "x": rng.standard_normal((batch, config.channels, *sides)).astype(dtype),
         "t": np.array([1, 5, 900] * batch)[:batch],
     }
     if config.classes:
         made["labels"] = np.array([0, 2, 2] * batch)[:batch]
     if config.condition_channels:
-        shape = (batch, config.condition_channels, size, size)
+        shape = (batch, config.condition_channels, *sides)
         made["condition"] = rng.standard_normal(shape).astype(dtype)
     return made
 
@@ -73,7 +87,7 @@ def both(name: str, dtype: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Output and every gradient of both networks, ours first."""
     config = UNetConfig(**{**BASE, **OPTIONS[name]})
     here, there = pair(config, dtype)
-    inputs = given(config, dtype)
+    inputs = given(config, dtype, sides=SIDES.get(name))
     tensors = {k: torch.from_numpy(v) for k, v in inputs.items()}
     x = tensors["x"].requires_grad_()
     kept = {}
@@ -110,7 +124,13 @@ def test_output_and_every_gradient_are_autograds(name: str) -> None:
         assert distance(wrong, theirs) > 1e-4
 
 
-@pytest.mark.parametrize("name", ["the plain network", "scale and shift", "residual resampling"])
+def test_every_option_has_two_values() -> None:
+    configs = [UNetConfig(**{**BASE, **options}) for options in OPTIONS.values()]
+    alike = {f.name for f in fields(UNetConfig) if len({getattr(c, f.name) for c in configs}) == 1}
+    assert alike == {"image_size"}  # which a network only knows its levels by: see SIDES
+
+
+@pytest.mark.parametrize("name", OPTIONS)
 def test_in_float32_too(name: str) -> None:
     ours, theirs = both(name, np.float32)
     assert all(v.dtype == np.float32 for v in ours.values())
