@@ -22,11 +22,12 @@ def fit(
     device: see `device.chosen_kernels`. A run is repeatable to the bit for a given number of
     threads. Raises ValueError for a recipe that asks for bfloat16 or for compilation.
     """
-    if recipe.training.precision == "bfloat16" or recipe.training.compile:
+    if recipe.training.precision == "bfloat16":
         raise ValueError(
-            "training.precision must be float32 and training.compile false for the reference "
-            "backend, which has neither"
+            "training.precision must be auto or float32 with the reference backend, got 'bfloat16'"
         )
+    if recipe.training.compile:
+        raise ValueError("training.compile must be false with the reference backend, got true")
     kernels = chosen_kernels(device)
     return loop.fit(
         recipe,

@@ -1,6 +1,7 @@
 """Two backends, one seed: the same losses, gradients and weights, step for step."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from diffcore.training.run_folder import RunFolder
 from diffcore_reference import training as reference
 from diffcore_reference.device import chosen_kernels
 from diffcore_reference.kernels.arrays import Arrays
+from diffcore_reference.kernels.cpu import Cpu
 from diffcore_reference.stepper import ReferenceStepper
 from diffcore_torch.stepper import TorchStepper
 
@@ -54,6 +56,7 @@ CASES: dict[str, dict[str, Any]] = {
         "unet": {"scale_shift": True},
         "training": {"label_dropout": 0.3},
     },
+    "a condition": {"predicts": "v", "data": {"condition_size": 4}},
     "EDM, without clipping, with decay": {
         "predicts": "edm",
         "schedule": {"kind": "edm"},
@@ -67,7 +70,8 @@ def recipe(case: dict[str, Any]) -> Recipe:
     sections = {k: v for k, v in case.items() if k != "labels"}
     sections = {**sections, "unet": {**UNET, **case.get("unet", {})}}
     sections["training"] = {"lr": 1e-3, **case.get("training", {})}
-    return tiny.recipe("", **sections, data={"size": 8})
+    sections["data"] = {"size": 8, **case.get("data", {})}
+    return tiny.recipe("", **sections)
 
 
 def images() -> Images:
@@ -83,7 +87,12 @@ def steppers(case: dict[str, Any], wide: bool) -> tuple[TorchStepper, ReferenceS
     return (
         TorchStepper(task, torch.device("cpu"), torch.float64 if wide else torch.float32),
         ReferenceStepper(task, Arrays(np), np.float64 if wide else np.float32),
-        tiny.draws(made, data),
+        replace(
+            tiny.draws(made, data),
+            condition_size=made.data.condition_size,
+            label_dropout=made.training.label_dropout,
+            null_label=task.unet.classes,
+        ),
     )
 
 
@@ -91,6 +100,12 @@ def curve(stepper: Any, draws: Any, steps: int = STEPS) -> Any:
     """Loss and gradient norm of each update."""
     updates = [stepper.step(draws.at(k), 1e-3 * min(1.0, (k + 1) / 5), 0.9) for k in range(steps)]
     return stepper.numbers(updates)
+
+
+def test_the_cases_are_what_they_are_called() -> None:
+    labels = steppers(CASES["labels and their dropout"], wide=True)[2].at(0).labels
+    assert 0 < np.sum(labels == 3) < len(labels)
+    assert steppers(CASES["a condition"], wide=True)[2].at(0).condition.shape == (8, 1, 8, 8)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -110,16 +125,24 @@ def test_one_seed_is_one_curve(name: str) -> None:
     assert not np.allclose(wrong, wanted, rtol=1e-8)
 
 
-def test_float32_diverges_as_far_as_another_order_of_the_sums() -> None:
-    """The yardstick is PyTorch's own float32 against its float64."""
-    there, here, draws = steppers(CASES["eps"], wide=False)
+@pytest.mark.parametrize("name", ["eps", "hybrid"])
+def test_float32_diverges_as_far_as_another_order_of_the_sums(name: str) -> None:
+    """The yardstick is PyTorch's own float32 against its float64, over 50 updates.
 
-    exact, _, _ = steppers(CASES["eps"], wide=True)
+    Measured over all cases: PyTorch's 2e-7 to 3.2e-6, the definitions' 0.8 to 1.5 of that, those of
+    the fast kernels, Winograd's transforms among them, 0.6 to 1.8.
+    """
+    there, here, draws = steppers(CASES[name], wide=False)
+    fast = ReferenceStepper(here.task, Cpu())
+    exact, _, _ = steppers(CASES[name], wide=True)
     wanted = curve(exact, draws)
     own = np.max(np.abs(curve(there, draws) / wanted - 1.0))
-    ours = np.max(np.abs(curve(here, draws) / wanted - 1.0))
-    assert ours <= 8.0 * own
-    assert own < 1e-3
+    for ours in (here, fast):
+        assert np.max(np.abs(curve(ours, draws) / wanted - 1.0)) <= 4.0 * own
+    assert own < 1e-5
+    _, late, _ = steppers(CASES[name], wide=False)
+    wrong = late.numbers([late.step(draws.at(k), 1.01e-3, 0.9) for k in range(STEPS)])
+    assert np.max(np.abs(wrong / wanted - 1.0)) > 100.0 * own
 
 
 @pytest.mark.parametrize("first", ["torch", "reference"])
@@ -172,9 +195,13 @@ def test_it_trains_by_the_recipe_and_refuses_what_it_has_not(tmp_path: Path) -> 
     assert outcome.step == 20
     losses = metrics.read(tmp_path / "run" / "metrics.jsonl")["held_out_loss"].value
     assert losses[-1] < losses[0]
-    for asked in ({"precision": "bfloat16"}, {"compile": True}):
+    refused = {
+        r"training.precision must be auto or float32 .* got 'bfloat16'": {"precision": "bfloat16"},
+        "training.compile must be false .* got true": {"compile": True},
+    }
+    for message, asked in refused.items():
         with (
-            pytest.raises(ValueError, match="reference backend"),
+            pytest.raises(ValueError, match=message),
             RunFolder.create(tmp_path / "no") as folder,
         ):
             reference.fit(tiny.recipe(source, training=asked), folder)
