@@ -118,6 +118,8 @@ class _Finder(cst.CSTVisitor):
     def on_visit(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.Annotation | cst.Decorator) or _untouched(node):
             return False
+        if _for_readers(node) and not self._stack[1:-1]:
+            return False
         self._stack.append(node)
         for kind, operator in mutation_operators:
             if isinstance(node, kind):
@@ -178,6 +180,21 @@ def _untouched(node: cst.CSTNode) -> bool:
         and isinstance(node.func, cst.Name)
         and node.func.value in UNTOUCHED_CALLS
     )
+
+
+def _for_readers(node: cst.CSTNode) -> bool:
+    """Whether a module's statement says no more than a type, or what the module makes public."""
+    if isinstance(node, cst.AnnAssign):
+        annotation = node.annotation.annotation
+        return isinstance(annotation, cst.Name) and annotation.value == "TypeAlias"
+    if not isinstance(node, cst.Assign):
+        return False
+    target, value = node.targets[0].target, node.value
+    public = isinstance(target, cst.Name) and target.value == "__all__"
+    while isinstance(value, cst.BinaryOperation):
+        value = value.right
+    named = isinstance(value, cst.Subscript) and isinstance(value.value, cst.Name)
+    return public or (named and value.value.value in ("Callable", "Literal", "tuple"))
 
 
 def _mutant(path: str, module: cst.Module, lines: list[str], site: _Site, number: int) -> Mutant:
