@@ -58,15 +58,23 @@ def _absent(modules: Iterable[str]) -> list[str]:
 
 
 def training(name: str) -> Any:
-    """The backend's module with `fit`; ImportError says which extra to install."""
-    return optional(f"{BACKENDS[name]}.training", name)
+    """The backend's module with `fit`; ImportError says what is missing and how to get it."""
+    return _part(name, "training")
 
 
 def loading(name: str) -> Any:
-    """The backend's module with `load`; ImportError says which extra to install."""
-    return optional(f"{BACKENDS[name]}.loading", name)
+    """The backend's module with `load`; ImportError likewise."""
+    return _part(name, "loading")
 
 
 def divergence(name: str) -> Any:
-    """The backend's module with `pullback`; ImportError says which extra to install."""
-    return optional(f"{BACKENDS[name]}.divergence", name)
+    """The backend's module with `pullback`; ImportError likewise."""
+    return _part(name, "divergence")
+
+
+def _part(name: str, part: str) -> Any:
+    if missing(name):
+        others = [other for other in BACKENDS if other != name and not missing(other)]
+        instead = "".join(f"; --backend {other} is ready" for other in others)
+        raise ImportError(f"backend {name!r} {ready(name)}{instead}")
+    return optional(f"{BACKENDS[name]}.{part}", name)

@@ -248,7 +248,8 @@ def test_the_whole_command_line_without_pytorch_or_numba(tmp_path: Path, files: 
     assert 'ready, slower without numba: pip install "diffcore[reference]"' in done.stdout
     failing = [["sample", out, "--out", str(tmp_path / "c.png")]]
     done = python(WITHOUT.format(absent=absent, commands=failing), cwd=tmp_path)
-    assert 'pip install "diffcore[torch]"' in done.stderr
+    assert "backend 'torch' needs torch, " in done.stderr
+    assert 'pip install "diffcore[torch]"; --backend reference is ready' in done.stderr
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,6 +260,10 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in _backends.BACKENDS:
         assert _backends.missing(name) == ["tqdm"]
         assert _backends.ready(name) == f'needs tqdm: pip install "diffcore[{name}]"'
+        for part in (_backends.training, _backends.loading, _backends.divergence):
+            with pytest.raises(ImportError) as raised:
+                part(name)
+            assert str(raised.value) == f"backend {name!r} {_backends.ready(name)}"
     absent -= {"tqdm"}
     assert _backends.ready("torch") == "ready"
     assert _backends.slower_without("reference") == ["numba", "scipy"]
