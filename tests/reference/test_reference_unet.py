@@ -10,6 +10,7 @@ import torch
 from diffcore.unet import UNetConfig
 from diffcore_reference import UNet
 from diffcore_reference.kernels.arrays import Arrays
+from diffcore_reference.kernels.cpu import Cpu
 from diffcore_torch.unet import UNet as TorchUNet
 
 BASE: dict[str, Any] = {
@@ -53,14 +54,16 @@ OPTIONS |= {
 }
 
 
-def pair(config: UNetConfig, dtype: Any, seed: int = 0) -> tuple[UNet, TorchUNet]:
+def pair(
+    config: UNetConfig, dtype: Any, seed: int = 0, kernels: Arrays | None = None
+) -> tuple[UNet, TorchUNet]:
     """Both networks with the same random weights, none of them zero."""
     rng = np.random.default_rng(seed)
     there = TorchUNet(config, 0).to(torch.float64 if dtype is np.float64 else torch.float32)
     with torch.no_grad():
         for p in there.parameters():
             p.copy_(torch.from_numpy(0.3 * rng.standard_normal(p.shape)))
-    here = UNet(config, Arrays(np), dtype)
+    here = UNet(config, kernels or Arrays(np), dtype)
     here.weights.write(here.weights.value, {k: p.detach() for k, p in there.named_parameters()})
     return here, there
 
@@ -83,10 +86,12 @@ def given(
     return made
 
 
-def both(name: str, dtype: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def both(
+    name: str, dtype: Any, kernels: Arrays | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Output and every gradient of both networks, ours first."""
     config = UNetConfig(**{**BASE, **OPTIONS[name]})
-    here, there = pair(config, dtype)
+    here, there = pair(config, dtype, kernels=kernels)
     inputs = given(config, dtype, sides=SIDES.get(name))
     tensors = {k: torch.from_numpy(v) for k, v in inputs.items()}
     x = tensors["x"].requires_grad_()
@@ -131,10 +136,11 @@ def test_every_option_has_two_values() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_in_float32_too(name: str) -> None:
-    ours, theirs = both(name, np.float32)
-    assert all(v.dtype == np.float32 for v in ours.values())
-    assert distance(ours, theirs) < 1e-4
+def test_in_float32_too_by_definition_and_fast(name: str) -> None:
+    for kernels in (Arrays(np), Cpu()):
+        ours, theirs = both(name, np.float32, kernels)
+        assert all(v.dtype == np.float32 for v in ours.values())
+        assert distance(ours, theirs) < 1e-4
 
 
 def test_gradients_are_central_differences() -> None:
