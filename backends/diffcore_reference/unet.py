@@ -43,6 +43,10 @@ class UNet:
 
     Its weights have the names of `diffcore.unet.parameters`; images go in and out as (batch,
     channels, height, width).
+
+    kernels: as `device.chosen_kernels` gives them, which say where the arrays lie. dtype: float32
+    or float64, of all that is computed. value: the weights' flat array, see `Weights`; by default a
+    new one, zeros until `initialise` or `weights.write`.
     """
 
     def __init__(self, config: UNetConfig, kernels: Arrays, dtype: Any, value: Any = None) -> None:

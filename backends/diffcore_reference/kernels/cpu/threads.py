@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 class Held:
     """BLAS held to one thread from the first `with` that is entered to the last that is left.
 
-    That costs some ten microseconds. It is every BLAS that has been loaded by now.
+    That costs ten or twenty microseconds. It is every BLAS that was loaded when this was made.
     """
 
     def __init__(self) -> None:
