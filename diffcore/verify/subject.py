@@ -17,6 +17,9 @@ from ..schedules import Schedule
 from .claims import Claim
 from .outcome import Outcome
 
+RANKS = (4, 2, 3, 5, 1)
+"""Of arrays that code takes which says nothing of them: images first, and all others."""
+
 
 class Table(NamedTuple):
     """A table that the target holds: float64 values, the time of its first entry, its epsilon."""
@@ -152,5 +155,6 @@ class Subject:
     """What its kind can be asked of the levels that it goes through."""
     seed: int = 0
     """Of every random number that a check draws."""
-    ranks: tuple[int, ...] = (4, 2, 3, 5)
-    """The ranks of arrays that it takes, the leading axis the batch."""
+    ranks: tuple[int, ...] = RANKS
+    """The ranks of arrays that it takes, the leading axis the batch; the first is the one that most
+    is tried at."""

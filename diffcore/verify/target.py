@@ -15,6 +15,7 @@ from ..predictions import EPS, Prediction, from_config
 from ..schedules import Schedule
 from . import libraries
 from .digits import NAMES
+from .subject import RANKS
 
 FUNCTIONS = ("q_sample", "q_mean_variance", "q_posterior", "q_transition", "step", "loss", "guide")
 """The fields of a `Target` that are functions of arrays."""
@@ -40,6 +41,8 @@ class Target:
     the network puts out, a prediction or its name. times: "batch" where functions take an array of
     a time for each sample, "scalar" where they take one; one annotated `int` or `float` is told
     one in any case. steps: the numbers of steps to try where `step` takes the next time.
+    ranks: of the arrays that functions take, the leading axis the batch, such as (4,) for images
+    alone and (2,) for points; `step` is run on images in any case.
     zero_terminal_snr: whether alpha_bar_T = 0 is claimed. library: numpy, torch, jax,
     array_api_strict or cupy; by default found from the functions. epsilon: of tables that
     functions hold themselves, by default that of the tables given here.
@@ -66,6 +69,7 @@ class Target:
     T: int | None = None
     times: Literal["batch", "scalar"] = "batch"
     steps: tuple[int, ...] = (1, 2, 5)
+    ranks: tuple[int, ...] = RANKS
     zero_terminal_snr: bool = False
     library: str | None = None
     epsilon: float | None = None
@@ -81,6 +85,8 @@ class Target:
             raise ValueError(f"times must be 'batch' or 'scalar', got {self.times!r}")
         if self.first not in (0, 1):
             raise ValueError(f"first must be 0 or 1, the time of the first entry; got {self.first}")
+        if not self.ranks or not set(self.ranks) <= set(RANKS):
+            raise ValueError(f"ranks must be some of {sorted(RANKS)}, got {self.ranks}")
         if all(getattr(self, f.name) is None for f in fields(self) if f.name in _CONTENT) and (
             not self.tables
         ):

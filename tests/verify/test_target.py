@@ -192,7 +192,7 @@ def test_steps_that_cannot_be_run():
     with pytest.raises(ValueError, match="step must take the next time, s, on a continuous"):
         check(lambda x, t, model: x, schedule=CONTINUOUS)
     assert check(lambda x, t, model: x).samplers == ()
-    roles = functions_stepped.roles(lambda x_t, t, s, denoiser, rng=None, clip=True: x_t)
+    roles = functions_stepped.roles(lambda x_t, t, s, denoiser, rng=None, clip=True, **more: x_t)
     assert roles == {"x_t": "state", "t": "time", "s": "next", "denoiser": "network"}
 
 

@@ -39,6 +39,7 @@ def subject(
         kind="plain functions",
         make=library.make,
         dtypes=library.dtypes,
+        ranks=target.ranks,
         epsilon=epsilon,
         schedule=schedule,
         tables=tables,

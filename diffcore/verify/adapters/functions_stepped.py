@@ -9,7 +9,7 @@ noise, z                          a standard normal array
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..target import Target
 from .functions_called import NEXT, TIME, Calls, takes_number
 from .indexed import WHOLE, WINDOW
 from .network import Network
-from .randomness import sources
+from .randomness import at_step, sources
 
 ROLES = {
     "state": ("x_t", "x", "xt", "z_t", "sample", "img"),
@@ -94,8 +94,9 @@ class Steps:
             raw = _raw(self._schedule, predicts, answer)
             network = Network(raw, self._library, self._calls.time)
             self._library.seed(seed)
-            for t, s in pairwise(grid):
-                x = self._one(network, x, t, s, seed)
+            drawn = sources(self._step, self._library, x, seed)
+            for k, (t, s) in enumerate(pairwise(grid)):
+                x = self._one(network, x, t, s, at_step(drawn, k))
             return network.run(x)
 
         return Sampler(
@@ -109,7 +110,7 @@ class Steps:
             order=self._order,
         )
 
-    def _one(self, network: Network, x: Any, t: float, s: float, seed: int) -> Any:
+    def _one(self, network: Network, x: Any, t: float, s: float, drawn: Mapping[str, Any]) -> Any:
         def told(time: float) -> Any:
             if takes_number(self._step, self._target):
                 return self._calls.number(time)
@@ -125,7 +126,7 @@ class Steps:
         }
         assert self._step is not None
         given = {name: offers[role]() for name, role in self._roles.items()}
-        out = self._step(**given, **sources(self._step, self._library, x, seed))
+        out = self._step(**given, **drawn)
         out = getattr(out, "prev_sample", out)
         return out[0] if isinstance(out, tuple | list) else out
 
@@ -137,6 +138,8 @@ def roles(step: Any) -> dict[str, str]:
     for name, parameter in inspect.signature(step).parameters.items():
         if name in known:
             found[name] = known[name]
+        elif parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         elif parameter.default is parameter.empty and name not in ("rng", "key", "generator"):
             raise ValueError(f"step must have arguments of {', '.join(sorted(known))}; got {name}")
     missing = {"state", "time"} - set(found.values())

@@ -26,10 +26,19 @@ def sources(target: Callable[..., Any], library: Library, x: Any, seed: int) -> 
     return {name: make() for name, make in offers.items() if name in takes}
 
 
+def at_step(given: Mapping[str, Any], k: int) -> Mapping[str, Any]:
+    """The same arguments for step k of a run: a generator goes on, of a key each has its own."""
+    if "key" not in given:
+        return given
+    import jax
+
+    return {**given, "key": jax.random.fold_in(given["key"], k)}
+
+
 def _key(seed: int) -> Any:
     import jax
 
-    return jax.random.key(seed)
+    return jax.random.key(seed, impl="rbg")  # As in `libraries`: the default compiles for seconds.
 
 
 def _generator(library: Library, seed: int) -> Any:

@@ -51,7 +51,7 @@ MIXED = "a sample depends on the others in its batch: a mean, norm or quantile o
 
 
 def _ranks(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
-    """Each rank that the target takes, against the first of them."""
+    """Each rank that the target takes, against the first of them; rank 1 it may refuse."""
     rng = np.random.default_rng(subject.seed + 1)
     size = 2 * int(np.prod(SIDES[4]))
     x_0, x = rng.uniform(-0.9, 0.9, size), rng.standard_normal(size)
@@ -64,7 +64,9 @@ def _ranks(subject: Subject, sampler: Sampler) -> Iterator[Outcome]:
             states = _states(subject, sampler, np.reshape(x_0, shape), np.reshape(x, shape), None)
         except Exception as error:
             words = f"raises {type(error).__name__}: {error}".strip().splitlines()[0]
-            yield Outcome(error=1.0, bound=0.0, where=where, cause=words)
+            refused = shape == (size,) and runs != []
+            note = "takes no arrays of rank 1" if refused else ""
+            yield Outcome(error=float(not refused), bound=0.0, where=where, cause=words, note=note)
             continue
         wrong = [state.shape for state in states if state.shape != shape]
         if wrong:

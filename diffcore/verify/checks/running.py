@@ -25,12 +25,32 @@ def attempt(subject: Subject, sampler: Sampler) -> Outcome:
         words = f"raises {type(error).__name__}: {error}".strip().splitlines()[0]
         return Outcome(error=1.0, bound=0.0, where=sampler.label, cause=words)
     wrong = int(np.sum(~np.isfinite(found.states)))
+    if not wrong and _draws_unseen(subject, sampler):
+        return Outcome(
+            error=1.0,
+            bound=0.0,
+            where=sampler.label,
+            cause="cannot be checked: it draws from a generator of its own, which cannot be set; "
+            "let it draw from one that it is given (rng, generator, key) or from its library's",
+        )
     return Outcome(
         error=float(wrong),
         bound=0.0,
         where=sampler.label,
         cause=f"{wrong} weights are not finite",
     )
+
+
+def _draws_unseen(subject: Subject, sampler: Sampler) -> bool:
+    """Whether it makes of nothing, with every known draw silenced, something else each time."""
+
+    def end() -> Host:
+        with normals(lambda k, shape: np.zeros(shape)):
+            x = subject.make(np.zeros((1, *reading.SAMPLE)), subject.dtypes[-1])
+            return to_host(sampler.launch(lambda x_t, t, k: np.zeros(x_t.shape), x, 0).states[-1])
+
+    first, second = end(), end()
+    return bool(np.any(first != 0.0) and np.any(first != second))
 
 
 def linear(subject: Subject) -> Iterator[Outcome]:
