@@ -52,7 +52,29 @@ BY_SIGMAS = (
         told(use_flow_sigmas=True, prediction_type="flow_prediction"),
     ),
     Known(
-        ("EulerDiscreteScheduler", "EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"),
+        ("CosineDPMSolverMultistepScheduler",),
+        ("options", "runs"),
+        "final_sigmas_type=sigma_min",
+        "bug",
+        "asks its Brownian path for the noise between a level and itself, which never ends",
+        attempt(6, final_sigmas_type="sigma_min"),
+    ),
+    Known(
+        ("CosineDPMSolverMultistepScheduler",),
+        ("spacing", "few steps"),
+        "1 step",
+        "bug",
+        "the default's levels for one step are sigma_min alone, where the state to start from has "
+        "noise of sigma_max",
+        fixed(reproduced.levels_for_one_step),
+    ),
+    Known(
+        (
+            "EulerDiscreteScheduler",
+            "EDMEulerScheduler",
+            "EDMDPMSolverMultistepScheduler",
+            "CosineDPMSolverMultistepScheduler",
+        ),
         STEPPED,
         "final_sigmas_type=sigma_min",
         "limit",
@@ -75,6 +97,14 @@ BY_SIGMAS = (
         "n + 2 levels for n timesteps: the network is told other times than those of its states, "
         "and the last of the noise is never taken out",
         fixed(reproduced.levels_of_log_linear),
+    ),
+    Known(
+        ("FlowMatchEulerDiscreteScheduler",),
+        STEPPED,
+        "s_churn",
+        "bug",
+        "`s_churn`, `s_tmin`, `s_tmax` and `s_noise` are accepted and not used",
+        lambda name: reproduced.unused(name, s_churn=2.0, s_noise=3.0),
     ),
     Known(
         ("FlowMatchHeunDiscreteScheduler",),
@@ -133,6 +163,14 @@ BY_SIGMAS = (
         "bug",
         "an algorithm and an order that are not there, and not refused",
         attempt(8, algorithm_type="sde-dpmsolver++", solver_order=3),
+    ),
+    Known(
+        ("CosineDPMSolverMultistepScheduler",),
+        ("runs", "options"),
+        "solver_order=3",
+        "limit",
+        "order 3, which its documentation does not offer, is not refused",
+        attempt(8, solver_order=3),
     ),
     Known(
         ("DPMSolverMultistepScheduler",),

@@ -28,7 +28,7 @@ BY_WHOLE_TIMES = (
         "step(eta",
         "bug",
         "`eta` is accepted and not used",
-        fixed(reproduced.unused_eta),
+        lambda name: reproduced.unused(name, eta=1.0),
     ),
     Known(
         DDIMS,

@@ -26,6 +26,8 @@ CLASSES = (
     *SIGMAS,
     "EDMEulerScheduler",
     "EDMDPMSolverMultistepScheduler",
+    "CosineDPMSolverMultistepScheduler",
+    "DPMSolverSDEScheduler",
     "FlowMatchEulerDiscreteScheduler",
     "FlowMatchHeunDiscreteScheduler",
     "FlowMatchLCMScheduler",

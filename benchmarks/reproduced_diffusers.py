@@ -99,6 +99,13 @@ def levels_that_differ(name: str, **config: Any) -> str:
     return f"{1 + int(np.sum(apart))} of {len(sigmas)} levels differ"
 
 
+def levels_for_one_step() -> str:
+    """The level that a run of one step starts at, and the noise that it starts from."""
+    scheduler = made("CosineDPMSolverMultistepScheduler", 1)
+    start, level = float(scheduler.init_noise_sigma), float(scheduler.sigmas[0])
+    return f"starts from noise of deviation {start:.6g} at sigma = {level:.3g}"
+
+
 def last_step_of_pndm() -> str:
     """What the last call changes: with a last level equal to the one before, nothing."""
     states = run(made("PNDMScheduler", 10, skip_prk_steps=True), 1.0)
@@ -250,14 +257,15 @@ def stale_betas() -> str:
     return f"1 - alpha_bar_1 = {1 - bar:.3g}, beta_1 = {beta:.3g}"
 
 
-def unused_eta() -> str:
-    """A step with eta = 0 and one with eta = 1."""
+def unused(name: str, **arguments: float) -> str:
+    """A step without the arguments and one with them."""
     ends = []
-    for eta in (0.0, 1.0):
+    for given in ({}, arguments):
         torch.manual_seed(0)
-        scheduler, x = made("CogVideoXDDIMScheduler", 5), torch.ones(1, 1, 1, 1)
-        ends.append(float(scheduler.step(x, scheduler.timesteps[1], x, eta=eta).prev_sample))
-    return f"one step ends in {ends[0]:.6f} with eta = 0, in {ends[1]:.6f} with eta = 1"
+        scheduler, x = made(name, 5), torch.ones(1, 1, 1, 1)
+        ends.append(float(scheduler.step(x, scheduler.timesteps[1], x, **given).prev_sample))
+    words = ", ".join(f"{key} = {value:g}" for key, value in arguments.items())
+    return f"one step ends in {ends[0]:.6f} without, in {ends[1]:.6f} with {words}"
 
 
 def second_state_of_third_order() -> str:

@@ -1,12 +1,14 @@
 """How a step scheduler is read: its shape, its levels, and what its network is told."""
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mutants import module
 
+from diffcore import verify
 from diffcore.verify.adapters import scheduler
 from diffcore.verify.adapters.scheduler import levels, shape, values
 
@@ -78,6 +80,55 @@ def test_what_edm_tells_is_a_quarter_of_the_logarithm():
     assert levels.track(right).told == (80.0, 1.0)
     wrong = table([80.0, 1.0, 0.0], [0.5 * math.log(80.0), 0.0], sigma_data=0.5)
     assert levels.track(wrong).told == (pytest.approx(6400.0), 1.0)
+
+
+def test_a_share_of_a_quarter_turn_is_a_level_too():
+    levels_, times = [500.0, 5.0, 0.3], np.arctan(np.array([500.0, 5.0, 0.3])) * 2.0 / math.pi
+    right = table([*levels_, 0.0], times.astype(np.float32), sigma_data=1.0)
+    assert levels.track(right).told == tuple(levels_)
+    wrong = table([*levels_, 0.0], [*times[:2], times[2] + 1e-3], sigma_data=1.0)
+    assert levels.track(wrong).told[2] == pytest.approx(
+        math.tan(0.5 * math.pi * (times[2] + 1e-3)), rel=1e-12
+    )
+
+
+def test_a_midpoint_that_is_in_no_table_is_the_geometric_mean():
+    made = table([8.0, 2.0, 2.0, 0.5, 0.0], [0, 0, 0, 0])
+    assert levels.track(made).used == (8.0, 2.0, 2.0, 0.5)
+    made.mid_point_sigma = None
+    assert levels.track(made).used == (8.0, 4.0, 2.0, 1.0)
+    assert levels.track(made).grid == (8.0, 2.0, 0.5, 0.0)
+
+
+class Bridged:
+    """DDPM's step from x_0 to the next level, its noise from a path that it makes for itself."""
+
+    def __init__(self):
+        self.alphas_cumprod = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
+        self.init_noise_sigma = 1.0
+
+    def set_timesteps(self, n):
+        self.timesteps = np.arange(n)[::-1] * (1000 // n)
+        self.next = dict(pairwise([*self.timesteps.tolist(), None]))
+        self.noise_sampler = None
+
+    def step(self, model_output, timestep, sample):
+        if self.noise_sampler is None:
+            draws = np.random.standard_normal((20, *sample.shape))  # noqa: NPY002
+            draws = draws.astype(sample.dtype)
+            self.noise_sampler = lambda *_: draws.sum(axis=0) / math.sqrt(20.0)
+        t, s = int(timestep), self.next[int(timestep)]
+        a, b = self.alphas_cumprod[t], 1.0 if s is None else self.alphas_cumprod[s]
+        x_0 = (sample - math.sqrt(1.0 - a) * model_output) / math.sqrt(a)
+        mean = math.sqrt(b) * (1.0 - a / b) * x_0 + math.sqrt(a / b) * (1.0 - b) * sample
+        deviation = math.sqrt((1.0 - b) * (1.0 - a / b) / (1.0 - a))
+        end = mean / (1.0 - a) + deviation * self.noise_sampler(t, s)
+        return (end.astype(sample.dtype),)
+
+
+def test_a_path_of_its_own_gives_way_to_plain_noise():
+    report = verify.check(Bridged, claims="ddpm", steps=(5,), parts=("steps", "state"))
+    assert report.ok, str(report)
 
 
 def test_without_betas_sigmas_are_those_of_flow():

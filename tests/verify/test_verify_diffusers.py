@@ -50,6 +50,7 @@ DEVIATE = (
         "runs",
         "4 steps",
     ),
+    ("FlowMatchEulerDiscreteScheduler", "arguments", {}, "plan", "s_churn=2"),
     ("FlowMatchHeunDiscreteScheduler", "arguments", {}, "mean", "s_churn=2"),
     ("PNDMScheduler", "prediction", {}, "predictions", "v_prediction"),
     ("PNDMScheduler", "spacing", {"skip_prk_steps": True}, "mean", "linspace"),

@@ -75,13 +75,19 @@ def _lms(setup: Setup) -> Claim | None:
 def _flow_euler(setup: Setup) -> Claim | None:
     if setup.recipe.value("stochastic_sampling"):
         return None
-    return planner("flow_euler")
+    # Euler's steps in t and in sigma / alpha are the same on the flow; churn is of the latter.
+    return _churned("euler")(setup) if setup.arguments.get("s_churn") else planner("flow_euler")
+
+
+def _flow_heun(setup: Setup) -> Claim | None:
+    return None if setup.arguments.get("s_churn") else planner("flow_heun")
 
 
 def _multistep(setup: Setup) -> Claim | None:
     """DPM-Solver: short runs, or a flag, end with lower orders."""
     value = setup.recipe.value
-    kind, order = value("algorithm_type"), int(value("solver_order"))
+    # Without a choice of algorithms there is the stochastic one alone.
+    kind, order = value("algorithm_type", "sde-dpmsolver++"), int(value("solver_order"))
     short = setup.steps < 15 and bool(value("lower_order_final"))
     if value("euler_at_final") and not short:
         if order > 2:
@@ -164,15 +170,16 @@ CLASSES: Mapping[str, Callable[[Setup], Claim | None]] = {
     "PNDM": _pndm,
     "EulerDiscrete": _churned("euler"),
     "EDMEuler": _churned("euler"),
-    "HeunDiscrete": _plain("heun"),
-    "KDPM2Discrete": _plain("dpm2"),
+    "HeunDiscrete": _churned("heun"),
+    "KDPM2Discrete": _churned("dpm2"),
     "EulerAncestralDiscrete": _plain("euler_ancestral"),
     "KDPM2AncestralDiscrete": _plain("dpm2_ancestral"),
     "LMSDiscrete": _lms,
     "FlowMatchEulerDiscrete": _flow_euler,
-    "FlowMatchHeunDiscrete": _plain("flow_heun"),
+    "FlowMatchHeunDiscrete": _flow_heun,
     "DPMSolverMultistep": _multistep,
     "EDMDPMSolverMultistep": _multistep,
+    "CosineDPMSolverMultistep": _multistep,
     "DPMSolverSinglestep": _singlestep,
     "DEISMultistep": _deis,
     "UniPCMultistep": _unipc,

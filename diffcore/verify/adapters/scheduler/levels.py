@@ -8,28 +8,23 @@
 | EDM's | sigmas and sigma_data | sigmas[k], alpha = 1, network preconditioned |
 | flow | sigmas alone, or use_flow_sigmas | alpha = 1 - sigmas[k] |
 
-What the network is told, timesteps[k], becomes a level by the table that it was trained on. Between
-whole times a linear and a logarithmic interpolation of sigma / alpha differ, and either counts.
+What the network is told, timesteps[k], becomes a level too: see `told`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...._arrays import Host, to_host
-from ....predictions import EPS, VELOCITY, X_0, Edm, Mix, Prediction, V
+from ....predictions import EPS, VELOCITY, Prediction
 from ....schedules import Schedule, edm, flow, from_alpha_bar
 from ...levels import noise_ratio
+from .outputs import of_ratio, preconditioned, prediction
 from .shape import setting
-
-SLACK = 64.0
-"""How many epsilons a level may be off its table's before it is another one."""
-
-QUARTER = 1e-2
-"""How near 4 t must be to log sigma for t to be EDM's log(sigma) / 4, not a place in the table."""
+from .told import heard, snapped
 
 
 class Track(NamedTuple):
@@ -73,7 +68,8 @@ def require_levels(scheduler: Any) -> None:
     told = [float(t) for t in np.ravel(to_host(scheduler.timesteps))]
     if len(told) > 1 and all(a < b for a, b in pairwise(told)):
         raise ValueError(
-            f"timesteps must fall; those of {name} rise: it inverts, and is no sampler"
+            f"timesteps must fall; those of {name} rise: what inverts, or counts "
+            "from noise at 0, is not read"
         )
 
 
@@ -116,7 +112,7 @@ def _by_alpha_bar(scheduler: Any, table: Host, told: Sequence[float]) -> Track:
         used=tuple(times),
         told=tuple(times),
         gains=(1.0,) * len(times),
-        predicts=_prediction(scheduler, EPS),
+        predicts=prediction(scheduler, EPS),
         epsilon=epsilon(scheduler, "alphas_cumprod"),
     )
 
@@ -149,22 +145,22 @@ def _by_sigmas(
     used = [_called(scheduler, sigmas, k) for k in range(len(times))]
     schedule: Schedule
     if flowing:
-        schedule, predicts = flow(), _prediction(scheduler, VELOCITY)
+        schedule, predicts = flow(), prediction(scheduler, VELOCITY)
         gains = [1.0] * len(used)
         count = setting(scheduler, "num_train_timesteps", 1000)
-        told = [_snapped(t / count, t / count, u) for t, u in zip(times, used, strict=True)]
+        told = [snapped(t / count, t / count, u) for t, u in zip(times, used, strict=True)]
     else:
         top = 2.0 * max([s for s in sigmas if math.isfinite(s)], default=1.0)
-        heard = _heard(times, used, table)
-        told = [heard(t, u) for t, u in zip(times, used, strict=True)]
+        level = heard(times, used, table)
+        told = [level(t, u) for t, u in zip(times, used, strict=True)]
         if data is not None:
-            schedule, predicts = edm(top), _edm(scheduler, float(data))
+            schedule, predicts = edm(top), preconditioned(scheduler, float(data))
             gains = [math.hypot(u, float(data)) for u in used]
         elif float(getattr(scheduler, "init_noise_sigma", 1.0)) > 1.001:
-            schedule, predicts = edm(top), _of_ratio(_prediction(scheduler, EPS))
+            schedule, predicts = edm(top), of_ratio(prediction(scheduler, EPS))
             gains = [math.hypot(u, 1.0) for u in used]
         else:
-            schedule, predicts = noise_ratio(top), _prediction(scheduler, EPS)
+            schedule, predicts = noise_ratio(top), prediction(scheduler, EPS)
             gains = [1.0] * len(used)
     if not hasattr(scheduler, "scale_model_input"):
         gains = [1.0] * len(used)
@@ -182,44 +178,12 @@ def _by_sigmas(
 
 def _called(scheduler: Any, sigmas: Sequence[float], k: int) -> float:
     """The noise level at call k: a table entry, or between two where every other call is."""
+    if hasattr(scheduler, "mid_point_sigma") and k % 2:
+        return math.sqrt(sigmas[k - 1] * sigmas[k])
     inner = numbers(scheduler, "sigmas_interpol")
     if inner is None or k % 2 == 0:
         return sigmas[k]
     return float(inner[k - 1 if hasattr(scheduler, "sigmas_down") else k])
-
-
-def _heard(
-    times: Sequence[float], used: Sequence[float], table: Host | None
-) -> Callable[[float, float], float]:
-    """From what the network is told, and the level of its state, to the level it was told."""
-    if table is None or all(
-        n > 0.0 and abs(4.0 * t - math.log(n)) < QUARTER for t, n in zip(times, used, strict=True)
-    ):
-        return lambda t, used: _snapped(np.exp(4.0 * t), np.exp(4.0 * t), used)
-    with np.errstate(divide="ignore"):
-        ratios = np.sqrt((1.0 - table) / table)
-
-    def heard(t: float, used: float) -> float:
-        inside = min(max(t, 0.0), len(ratios) - 1.0)
-        low = int(inside)
-        part = inside - low
-        a, b = ratios[low], ratios[min(low + 1, len(ratios) - 1)]
-        if part == 0.0:
-            return _snapped(a, a, used)
-        # t itself is rounded.
-        slack = float(np.finfo(np.float32).eps) * t * math.log(b / a)
-        ends = sorted((a * (b / a) ** part, a + part * (b - a)))
-        return _snapped(ends[0] * (1.0 - slack), ends[1] * (1.0 + slack), used)
-
-    return heard
-
-
-def _snapped(low: float, high: float, used: float) -> float:
-    """`used` where it lies in [low, high] but for rounding, else the middle of these."""
-    slack = SLACK * float(np.finfo(np.float32).eps)
-    if low * (1.0 - slack) <= used <= high * (1.0 + slack):
-        return used
-    return 0.5 * (low + high)
 
 
 def _distinct(levels: Sequence[float], epsilon: float = 0.0) -> tuple[float, ...]:
@@ -227,34 +191,3 @@ def _distinct(levels: Sequence[float], epsilon: float = 0.0) -> tuple[float, ...
     slack = 4.0 * epsilon
     kept = [b for a, b in pairwise(levels) if not math.isclose(a, b, rel_tol=slack, abs_tol=0.0)]
     return (levels[0], *kept)
-
-
-def _prediction(scheduler: Any, otherwise: Prediction) -> Prediction:
-    names = {"epsilon": EPS, "sample": X_0, "v_prediction": V, "flow_prediction": VELOCITY}
-    given = setting(scheduler, "prediction_type", None)
-    if given is None:
-        return otherwise
-    if given not in names:
-        raise ValueError(f"prediction_type must be one of {', '.join(names)}; got {given!r}")
-    return names[given]
-
-
-def _of_ratio(prediction: Prediction) -> Prediction:
-    """The same target for states x / alpha of a variance preserving process."""
-
-    def mix(schedule: Schedule, t: Any, like: Any) -> Mix:
-        return Mix(-float(t) / math.hypot(1.0, t), 1.0 / math.hypot(1.0, t))
-
-    return Prediction("v", mix) if prediction is V else prediction
-
-
-def _edm(scheduler: Any, sigma_data: float) -> Prediction:
-    made = Edm(sigma_data)
-    if setting(scheduler, "prediction_type", "epsilon") != "v_prediction":
-        return made
-
-    def mix(schedule: Schedule, t: Any, like: Any) -> Mix:
-        p, q = made.mix(schedule, t, like)
-        return Mix(-p, -q)
-
-    return Prediction("edm, its sign turned", mix)

@@ -82,7 +82,10 @@ def _steps(
     arguments: Mapping[str, Any],
     library: Library,
 ) -> Run:
-    states = []
+    states, like = [], x
+    if getattr(scheduler, "noise_sampler", False) is None:
+        # In place of a Brownian path, whose draws are made of many.
+        scheduler.noise_sampler = lambda *_: library.normal(like)
     timesteps = scheduler.timesteps[begin:]
     takes = parameters(scheduler.step)
     for k, t in enumerate(timesteps):
