@@ -20,8 +20,8 @@ NO_ROWS = np.empty((0, 0), np.float32)
 class Cpu(Arrays):
     """`Arrays`, faster in float32. Threads are Numba's; BLAS has one within each, see `working`.
 
-    Where Numba's threads are OpenMP's, a PyTorch that is imported later starts with their number.
-    Where they are its own "workqueue", only one Python thread may compute at a time.
+    Where Numba's threads are OpenMP's, PyTorch in the same process takes over their number. Where
+    they are its own "workqueue", only one Python thread may compute at a time.
     """
 
     def __init__(self) -> None:
