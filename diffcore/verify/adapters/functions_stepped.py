@@ -55,6 +55,7 @@ class Steps:
         self._target, self._library, self._schedule = target, library, schedule
         self._claim, self._order = claim, order
         self._calls = Calls(target, library, schedule)
+        assert target.step is not None
         self._step = target.step
         self._roles = roles(target.step)
 
@@ -124,7 +125,6 @@ class Steps:
             "output": lambda: network(x, self._calls.index([t] * x.shape[0], x)),
             "noise": lambda: self._library.normal(x),
         }
-        assert self._step is not None
         given = {name: offers[role]() for name, role in self._roles.items()}
         out = self._step(**given, **drawn)
         out = getattr(out, "prev_sample", out)
