@@ -22,7 +22,6 @@ from ._slope import Point, along, evaluate
 from ._trace import Combination, Trace
 
 MEANS = {
-    1: (1.0,),
     2: (3 / 2, -1 / 2),
     3: (23 / 12, -16 / 12, 5 / 12),
     4: (55 / 24, -59 / 24, 37 / 24, -9 / 24),
