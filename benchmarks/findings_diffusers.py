@@ -2,7 +2,7 @@
 
 `rows` runs every scheduler in every configuration, each by itself, and says of each check that
 fails which finding explains it. A finding is reproduced by code that knows nothing of this package
-(`reproduced_diffusers`). Its kind is as in `findings_samplers`: bug, limit or convention.
+(`reproduced_by_whole_times`, `reproduced_by_sigmas`). Its kind is as in `findings_samplers`: bug, limit or convention.
 
     python benchmarks/findings_diffusers.py [class ...]
 """
@@ -22,7 +22,7 @@ from diffcore.verify.subject import Subject
 from findings_samplers import Row
 from known_by_sigmas import BY_SIGMAS
 from known_by_whole_times import BY_WHOLE_TIMES
-from known_diffusers import CLASSES, NOT_VERIFIED, Known
+from known_diffusers import CLASSES, NOT_VERIFIED, OF_ANOTHER_KIND, Known
 
 KNOWN = (*BY_WHOLE_TIMES, *BY_SIGMAS)
 
@@ -39,7 +39,12 @@ def rows(classes: Iterable[str] = CLASSES) -> list[Row]:
     """Every line of the table: those of each class that is verified, then why others are not."""
     warnings.simplefilter("ignore")
     found = [row for name in classes for row in _rows(name)]
-    return [*found, *(_refused(name) for name in NOT_VERIFIED)]
+    code = f"diffusers {version('diffusers')}"
+    others = [
+        Row(f"{code} `{name}`", "not verified", "", words, "")
+        for name, words in OF_ANOTHER_KIND.items()
+    ]
+    return [*found, *sorted([*map(_refused, NOT_VERIFIED), *others])]
 
 
 def _rows(name: str) -> Iterator[Row]:

@@ -42,8 +42,8 @@ class Finding(NamedTuple):
 
 
 _ONE_STEP = (
-    "one step alone, from noise to sigma = 0, raises: `h_last = h` at the loop's end, where `h` is "
-    "set in the other branch only"
+    "one step alone, from noise to sigma = 0, raises: the loop's end keeps `h`, which is set in "
+    "the other branch only"
 )
 _MULTISTEP = (
     "starts with Euler's step, whose error of h^2 leaves order 2 of any higher one; the default "
@@ -88,10 +88,10 @@ K_DIFFUSION: Mapping[str, tuple[Finding, ...]] = {
     "sample_dpmpp_3m_sde": (
         Finding("bug", _ONE_STEP, partial(k_diffusion.one_step, "sample_dpmpp_3m_sde")),
         Finding(
-            "bug",
-            "the term of the second derivative counts half: with phi_3 = phi_2 / h - 1/2 the "
-            "integral of lambda^2 is -2 phi_3, and d2 is already half of the derivative; so it is "
-            "no method of order 3 (the paper's DPM-Solver++(3M) has the same)",
+            "limit",
+            "the term of the second derivative counts half, as in the code that goes with the "
+            "paper: with phi_3 = phi_2 / h - 1/2 the integral of lambda^2 is -2 phi_3, and d2 is "
+            "already half of the derivative; so it is no method of order 3",
             k_diffusion.parabola,
         ),
     ),
@@ -135,12 +135,9 @@ AZULA: Mapping[str, tuple[Finding, ...]] = {
             "its last line has sqrt(alpha_s^2 + sigma_t^2) where its formula has sigma_s: order 1 "
             "for the declared 2, and a point mass is missed; on standard normal data, where the "
             "integral is 0, nothing shows",
-            azula.one_letter,
-        ),
-        Finding(
-            "bug",
-            "the same line, on data that is always 1",
-            partial(azula.one_point, "REABSampler", 8),
+            lambda: (
+                f"{azula.one_letter()}; data that is always 1 " + azula.one_point("REABSampler", 8)
+            ),
         ),
         Finding("limit", _NO_NOISE, partial(azula.without_noise, "REABSampler")),
     ),

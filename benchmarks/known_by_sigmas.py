@@ -1,5 +1,6 @@
 """What is known of diffusers' schedulers that go by a table of noise levels."""
 
+import reproduced_by_sigmas as alone
 import reproduced_diffusers as reproduced
 from known_diffusers import (
     KDPM2,
@@ -24,7 +25,7 @@ BY_SIGMAS = (
         "bug",
         "`add_noise` before `set_timesteps`, as in training, finds the place of a timestep in a "
         "falling list and takes the level there of a rising one: that of the time mirrored",
-        reproduced.noise_of_a_fresh_one,
+        alone.noise_of_a_fresh_one,
     ),
     Known(
         ("DEISMultistepScheduler", "SASolverScheduler"),
@@ -46,7 +47,7 @@ BY_SIGMAS = (
         SIGMAS,
         STEPPED,
         "use_flow_sigmas",
-        "bug",
+        "limit",
         "1000 sigma is cut to a whole number for the network, which is told another level than "
         "that of its state",
         told(use_flow_sigmas=True, prediction_type="flow_prediction"),
@@ -66,7 +67,7 @@ BY_SIGMAS = (
         "bug",
         "the default's levels for one step are sigma_min alone, where the state to start from has "
         "noise of sigma_max",
-        fixed(reproduced.levels_for_one_step),
+        fixed(alone.levels_for_one_step),
     ),
     Known(
         (
@@ -87,7 +88,7 @@ BY_SIGMAS = (
         "s_churn",
         "bug",
         "calls the network before the churn's noise is added, EDM's algorithm 2 after",
-        reproduced.churned,
+        alone.churned,
     ),
     Known(
         ("EulerDiscreteScheduler",),
@@ -96,7 +97,7 @@ BY_SIGMAS = (
         "bug",
         "n + 2 levels for n timesteps: the network is told other times than those of its states, "
         "and the last of the noise is never taken out",
-        fixed(reproduced.levels_of_log_linear),
+        fixed(alone.levels_of_log_linear),
     ),
     Known(
         ("FlowMatchEulerDiscreteScheduler",),
@@ -113,7 +114,7 @@ BY_SIGMAS = (
         "bug",
         "adds EDM's churn to a state (1 - t) x_0 + t eps without shrinking its x_0, and goes on "
         "from the level before",
-        fixed(reproduced.churned_flow),
+        fixed(alone.churned_flow),
     ),
     Known(
         ("FlowMatchLCMScheduler",),
@@ -121,7 +122,7 @@ BY_SIGMAS = (
         "",
         "convention",
         "all noise is drawn afresh in every step, as for a distilled network: no order",
-        fixed(lambda: "as its `step` says"),
+        fixed(alone.noise_drawn_afresh),
     ),
     Known(
         ("EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
@@ -130,7 +131,7 @@ BY_SIGMAS = (
         "bug",
         "sigma_down^2 = sigma_s^2 - sigma_up^2 in float32, of which a long step leaves no digit, "
         "or a negative number",
-        lambda name: reproduced.long_step(name, 4 if name.startswith("Euler") else 8),
+        lambda name: alone.long_step(name, 4 if name.startswith("Euler") else 8),
     ),
     Known(
         ("LMSDiscreteScheduler",),
@@ -138,7 +139,7 @@ BY_SIGMAS = (
         "from step",
         "bug",
         "with `set_begin_index` it takes the order, and the weights, for outputs that it has not",
-        fixed(reproduced.part_of_lms),
+        fixed(alone.part_of_lms),
     ),
     Known(
         ("LMSDiscreteScheduler",),
@@ -146,7 +147,7 @@ BY_SIGMAS = (
         "",
         "convention",
         "extrapolates eps in the step to sigma = 0, where the planner here takes the denoised x_0",
-        fixed(reproduced.newest_of_the_last_step),
+        fixed(alone.newest_of_the_last_step),
     ),
     Known(
         ("DPMSolverMultistepScheduler",),
@@ -178,7 +179,7 @@ BY_SIGMAS = (
         "sde-dpmsolver++ & solver_order=3",
         "bug",
         "the second difference has the wrong sign: ... - 0.5 where the integral has ... + 0.5",
-        fixed(reproduced.sign_of_third_order),
+        fixed(alone.sign_of_third_order),
     ),
     Known(
         ("DPMSolverMultistepScheduler",),
@@ -187,7 +188,7 @@ BY_SIGMAS = (
         "limit",
         "holds eps where the SDE's x_0 is what hardly changes: in long steps the variance is far "
         "from the marginal's; it is deprecated",
-        fixed(reproduced.spread_of_noise_prediction),
+        fixed(alone.spread_of_noise_prediction),
     ),
     Known(
         SIGMAS,
@@ -221,7 +222,8 @@ BY_SIGMAS = (
         ("runs", "options"),
         "lower_order_final=False",
         "bug",
-        "the order is not lowered in the step to sigma = 0, where the others lower it always",
+        "the order is not lowered in the step to sigma = 0, where `DPMSolverMultistepScheduler` "
+        "lowers it always",
         attempt(6, lower_order_final=False),
     ),
     Known(
@@ -239,7 +241,7 @@ BY_SIGMAS = (
         "solver_order=3",
         "limit",
         "calls wherever the grid's times fall, with a formula for calls at 1/3 and 2/3 of a step",
-        fixed(reproduced.second_state_of_third_order),
+        fixed(alone.second_state_of_third_order),
     ),
 )
 """In order: the first that explains a failure is taken."""

@@ -1,5 +1,6 @@
 """What is known of diffusers' schedulers that go by whole times: DDIM, DDPM, PNDM and the like."""
 
+import reproduced_by_whole_times as alone
 import reproduced_diffusers as reproduced
 from known_diffusers import DDIMS, LOST, NEXT, STEPPED, WASTED, Known, attempt, fixed
 
@@ -10,9 +11,7 @@ BY_WHOLE_TIMES = (
         "timestep_spacing=|rescale_betas_zero_snr|7 steps",
         "bug",
         NEXT,
-        lambda name: reproduced.steps_elsewhere(
-            name, timestep_spacing="linspace", clip_sample=False
-        ),
+        lambda name: alone.steps_elsewhere(name, timestep_spacing="linspace", clip_sample=False),
     ),
     Known(
         ("CogVideoXDDIMScheduler",),
@@ -20,7 +19,7 @@ BY_WHOLE_TIMES = (
         "",
         "limit",
         "`betas` are those before the shift of the SNR, `alphas_cumprod` after it",
-        fixed(reproduced.stale_betas),
+        fixed(alone.stale_betas),
     ),
     Known(
         ("CogVideoXDDIMScheduler",),
@@ -31,13 +30,13 @@ BY_WHOLE_TIMES = (
         lambda name: reproduced.unused(name, eta=1.0),
     ),
     Known(
-        DDIMS,
+        ("DDIMScheduler", "DDIMParallelScheduler"),
         ("clipping",),
         "",
         "convention",
         "a clipped x_0 goes on with the eps of the one before it was clipped, unless "
-        "`use_clipped_model_output`: the state holds less noise than its level",
-        fixed(reproduced.direction_of_clipped),
+        "`use_clipped_model_output`: the state does not hold the noise of its level",
+        alone.direction_of_clipped,
     ),
     Known(
         ("DDPMScheduler", "DDPMParallelScheduler"),
@@ -61,14 +60,14 @@ BY_WHOLE_TIMES = (
         "",
         "limit",
         "betas beside 1 - alpha_bar in float32, which has lost three digits where these are small",
-        fixed(reproduced.digits_of_unclip),
+        fixed(alone.digits_of_unclip),
     ),
     Known(
         ("PNDMScheduler",),
         ("runs", "few steps"),
         "1 step|2 steps|3 steps",
         "limit",
-        "needs four steps, and says so by an error of shapes",
+        "its Runge-Kutta start needs four steps, and says so by an error of shapes",
         attempt(2),
     ),
     Known(
@@ -78,7 +77,7 @@ BY_WHOLE_TIMES = (
         "bug",
         "takes the mean of what the network puts out at several times, and only then makes eps of "
         "it: right for eps, but v means another thing at each time",
-        fixed(reproduced.means_of_v),
+        fixed(alone.means_of_v),
     ),
     Known(
         ("PNDMScheduler",),
@@ -86,9 +85,7 @@ BY_WHOLE_TIMES = (
         "timestep_spacing=trailing|timestep_spacing=linspace|rescale|leading",
         "bug",
         NEXT,
-        lambda name: reproduced.steps_elsewhere(
-            name, timestep_spacing="linspace", skip_prk_steps=True
-        ),
+        lambda name: alone.steps_elsewhere(name, timestep_spacing="linspace", skip_prk_steps=True),
     ),
     Known(
         ("PNDMScheduler",),
@@ -96,7 +93,7 @@ BY_WHOLE_TIMES = (
         "set_alpha_to_one",
         "convention",
         "extrapolates eps in the step to sigma = 0, where the denoised x_0 is known",
-        fixed(reproduced.last_step_of_plms),
+        fixed(alone.last_step_of_plms),
     ),
     Known(
         ("PNDMScheduler",),
@@ -104,10 +101,10 @@ BY_WHOLE_TIMES = (
         "",
         "bug",
         WASTED + ", with steps_offset = 0, its default",
-        fixed(reproduced.last_step_of_pndm),
+        fixed(alone.last_step_of_pndm),
     ),
     Known(
-        ("TCDScheduler",),
+        ("TCDScheduler", "CogVideoXDDIMScheduler"),
         ("clipping",),
         "",
         "bug",
@@ -115,7 +112,7 @@ BY_WHOLE_TIMES = (
         reproduced.unclipped,
     ),
     Known(
-        ("TCDScheduler", "LCMScheduler", *DDIMS),
+        ("TCDScheduler", "LCMScheduler"),
         ("options", "runs"),
         "rescale_betas_zero_snr",
         "limit",

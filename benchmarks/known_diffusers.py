@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import reproduced_by_sigmas as by_sigmas
 import reproduced_diffusers as reproduced
 
 MULTISTEP = ("DPMSolverMultistepScheduler", "UniPCMultistepScheduler", "DEISMultistepScheduler")
@@ -37,14 +38,30 @@ CLASSES = (
     "TCDScheduler",
 )
 NOT_VERIFIED = (
+    "BlockRefinementScheduler",
     "CMStochasticIterativeScheduler",
     "CogVideoXDPMScheduler",
     "DDIMInverseScheduler",
+    "DDPMWuerstchenScheduler",
     "DPMSolverMultistepInverseScheduler",
+    "DiscreteDDIMScheduler",
+    "EntropyBoundScheduler",
     "IPNDMScheduler",
+    "MiniMaxH3Scheduler",
+    "RFD4ProteinaScheduler",
     "RePaintScheduler",
     "ScoreSdeVeScheduler",
 )
+"""Refused, in words that the table repeats."""
+
+OF_ANOTHER_KIND = {
+    "AmusedScheduler": "steps tokens, which have no Gaussian noise",
+    "HeliosDMDScheduler": "goes through states of several sizes, a stage at a time",
+    "HeliosScheduler": "goes through states of several sizes, a stage at a time",
+    "PiflowScheduler": "takes several x_0 from one call of its network",
+    "SCMScheduler": "a consistency model's, of one or two calls",
+    "VQDiffusionScheduler": "steps tokens, which have no Gaussian noise",
+}
 STEPPED = ("calls", "spacing", "mean", "variance", "plan", "exactness", "linear", "draws", "runs")
 LOST = (*STEPPED, "few steps", "order", "invariance", "options", "q_sample")
 
@@ -77,12 +94,12 @@ def fixed(make: Callable[[], str]) -> Callable[[str], str]:
 
 def told(**config: Any) -> Callable[[str], str]:
     """What the network of the class is told."""
-    return lambda name: reproduced.told(name, **config)
+    return lambda name: by_sigmas.told(name, **config)
 
 
 def differ(**config: Any) -> Callable[[str], str]:
     """How many levels differ."""
-    return lambda name: reproduced.levels_that_differ(name, **config)
+    return lambda name: by_sigmas.levels_that_differ(name, **config)
 
 
 ROUNDED = (
@@ -90,7 +107,7 @@ ROUNDED = (
     "is told the level of another state"
 )
 NEXT = (
-    "steps to t - 1000 // n whatever the next timestep is, so that the state is not at the level "
-    "of the next call, for every spacing but the leading one"
+    "steps to t - 1000 // n whatever the next timestep is: with the spacing linspace, and with "
+    "trailing where n does not divide 1000, the state is not at the level of the next call"
 )
 WASTED = "the last level is the one before it again: the last call changes nothing"

@@ -3,7 +3,8 @@
     python benchmarks/verify.py        # prints the table and writes results/verify.md
 
 The schedulers of diffusers, each in every configuration by itself (`findings_diffusers`), and the
-samplers of k-diffusion and azula (`findings_samplers`).
+samplers of k-diffusion and azula (`findings_samplers`). Two schedulers need torchsde, which comes
+with k-diffusion.
 """
 
 import platform
@@ -23,13 +24,16 @@ def main() -> int:
     found = [*findings_diffusers.rows(), *others]
     rows = [[cell.replace("|", "\\|").strip() for cell in _shown(row)] for row in found]
     unknown = findings_samplers.unexplained(found)
+    different = {(row.code.split()[0], row.kind, row.finding) for row in found}
     kinds = {
-        kind: sum(row.kind == kind for row in found) for kind in ("bug", "limit", "convention")
+        name: sum(kind == name for _, kind, _ in different)
+        for name in ("bug", "limit", "convention")
     }
     versions = ", ".join(f"{name} {version(name)}" for name in ("diffusers", "torch", "numpy"))
     text = (
         "# What `diffcore verify` finds in published samplers\n\n"
-        f"{kinds['bug']} bugs, {kinds['limit']} limits, {kinds['convention']} conventions; "
+        f"{kinds['bug']} bugs, {kinds['limit']} limits, {kinds['convention']} conventions, each "
+        "counted once in however many classes of a package it is; "
         f"{len(unknown)} failures without an explanation. Where no check is named all hold.\n\n"
         f"{markdown(HEADER, rows)}\n\n"
         "A bug: the code does not do what it says. A limit: it does, and what it does is less than "
@@ -37,7 +41,8 @@ def main() -> int:
         "that name, and says so. A configuration is an option of the class, a number of steps, or "
         "what was done before; each is run by itself. The last column is what the code alone "
         "shows, in a few lines that know nothing of this project: `benchmarks/reproduced_"
-        "diffusers.py`, `findings_k_diffusion.py`, `findings_azula.py`.\n\n"
+        "by_whole_times.py`, `reproduced_by_sigmas.py`, `reproduced_diffusers.py`, "
+        "`findings_k_diffusion.py`, `findings_azula.py`.\n\n"
         f"`python benchmarks/verify.py`. {versions}, Python {platform.python_version()}.\n"
     )
     print(text)
