@@ -2,7 +2,8 @@
 
 `rows` runs every scheduler in every configuration, each by itself, and says of each check that
 fails which finding explains it. A finding is reproduced by code that knows nothing of this package
-(`reproduced_by_whole_times`, `reproduced_by_sigmas`). Its kind is as in `findings_samplers`: bug, limit or convention.
+(`reproduced_by_whole_times`, `reproduced_by_sigmas`). Its kind is as in `findings_samplers`: bug,
+limit or convention.
 
     python benchmarks/findings_diffusers.py [class ...]
 """

@@ -149,9 +149,9 @@ class PlanScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc, valid-ty
         """What to give the network for `sample`: scaled for EDM's prediction, else as it is."""
         stage = self._ready(timestep).stage
         self._scaled = True
-        return (
-            sample if stage is None else self.predicts.inputs(self.schedule, sample, stage.time)[0]
-        )
+        if stage is None:
+            return sample
+        return self.predicts.inputs(self.schedule, sample, stage.time)[0]
 
     def step(
         self,
