@@ -94,7 +94,10 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("TARGET must be given: module:Name of what to verify")
     _reserve(args)
     with importable(args.path):
-        report = _checked(args)
+        try:
+            report = _checked(args)
+        except SystemExit as error:  # Its status is not ours to leave with.
+            raise ValueError(f"TARGET {args.target} ends the program") from error
     if not report.held and not report.failures:
         raise ValueError(f"TARGET {args.target} is a {report.kind} without anything to check")
     print(report)
@@ -136,10 +139,11 @@ def _checked(args: argparse.Namespace) -> "Report":
     """The report; what does not belong to a kind but can be called is called first."""
     from .. import verify
     from ..verify.adapters import ADAPTERS
+    from ..verify.adapters.function import adaptive
 
     target, kwargs = imported(args.target), dict(args.kwargs)
     adapter = next((a for a in ADAPTERS if a.matches(target)), None)
-    if adapter is None and callable(target):
+    if adapter is None and callable(target) and not adaptive(target):
         require_arguments(args.target, target, kwargs)
         target, kwargs = target(**kwargs), {}
     options = kwargs

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import libraries
-from .adapters import ADAPTERS
+from .adapters import ADAPTERS, function
 from .checks import CHECKS, Check, running
 from .claims import Claim, claim
 from .outcome import Outcome, Result, summarise
@@ -31,7 +31,8 @@ def check(
     arrays, by default found from the target. epsilon: of its arithmetic, where that is coarser
     than its arrays. seed: of what the checks draw. options: go to the adapter of its kind.
 
-    Raises TypeError for a target of no known kind, ValueError for an option that is wrong.
+    A sampler's steps must be the same for every state: adaptive samplers are refused. Raises
+    TypeError for these and for a target of no known kind, ValueError for an option that is wrong.
     """
     if isinstance(claims, str):
         claims = claim(claims)
@@ -45,6 +46,11 @@ def check(
                 **options,
             )
             return examine(replace(subject, seed=seed))
+    if function.adaptive(target):
+        raise TypeError(
+            f"target must be a sampler whose steps are the same for every state; {target.__name__} "
+            "picks its noise levels as it goes, and adaptive samplers are not verified"
+        )
     kinds = ", ".join(adapter.kind for adapter in ADAPTERS)
     raise TypeError(f"target must be one of: {kinds}; got {type(target).__name__}")
 

@@ -43,6 +43,14 @@ class Holder:
     table = table
 
 
+def sample_adaptive(model, x, sigma_min, sigma_max, rtol=0.05):
+    return x
+
+
+def leaving():
+    raise SystemExit(0)
+
+
 class Nothing:
     pass
 
@@ -135,6 +143,8 @@ def test_wrong_ones_fail(folder, capsys, words):
         (["theirs:number"], ["target must be one of", "got int"]),
         (["theirs:Nothing"], ["target must be one of", "got Nothing"]),
         (["theirs:noisy"], ["theirs:noisy", "--kwargs"]),
+        (["theirs:sample_adaptive"], ["sample_adaptive", "adaptive samplers are not verified"]),
+        (["theirs:leaving"], ["TARGET theirs:leaving", "ends the program"]),
         (["theirs:make"], ["theirs:make", "first"]),
         (["theirs:make", "--kwargs", '{"other": 1}'], ["theirs:make", "--kwargs"]),
         (["theirs:wrong", "--kwargs", "{"], ["--kwargs", "must be JSON"]),

@@ -196,3 +196,41 @@ def test_a_network_told_two_times_refuses():
     assert network.times == [3.0]
     with pytest.raises(ValueError, match="told 2 times at once"):
         network(np.ones((2, 1)), np.array([3.0, 2.0]))
+
+
+def to_the_end(model, x, low, high, rtol=0.05):
+    """Steps of Euler's method, halved while they differ from Heun's by more than rtol."""
+    sigma, steps = high, 0.5
+    while sigma > low:
+        after = max(sigma * (1.0 - steps), low)
+        slope = (x - model(x, sigma)) / sigma
+        near = x + slope * (after - sigma)
+        other = (near - model(near, after)) / after
+        error = abs(after - sigma) * np.max(np.abs(other - slope)) / (1e-3 + np.max(np.abs(x)))
+        if error < rtol:
+            x, sigma = near, after
+        steps = min(0.5, steps * (0.5 if error >= rtol else 2.0))
+    return x
+
+
+def test_samplers_whose_steps_depend_on_the_state_are_refused():
+    def ends(model, x, sigma_min, sigma_max, rtol=0.05):
+        return to_the_end(model, x, sigma_min, sigma_max, rtol)
+
+    def sigmas_given(model, x, sigmas):
+        return to_the_end(model, x, float(sigmas[-2]), float(sigmas[0]))
+
+    assert function.adaptive(ends)
+    assert not function.adaptive(euler)
+    with pytest.raises(TypeError, match="ends picks its noise levels as it goes, and adaptive"):
+        check(ends, library="numpy")
+    found = check(sigmas_given, library="numpy", steps=(5,))["runs"]
+    assert found.verdict is Verdict.FAILS
+    assert "adaptive samplers" in found.cause
+
+
+def test_a_function_without_a_signature_is_no_sampler():
+    assert not function.matches(min)
+    assert not function.adaptive(min)
+    with pytest.raises(TypeError, match="target must be one of"):
+        check(min)

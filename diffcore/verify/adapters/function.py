@@ -28,10 +28,22 @@ _ENDS = ["x", "sigma_min", "sigma_max", "n"]
 
 def matches(target: Any) -> bool:
     """Whether the target is a function of model, x and sigmas; or their ends and a number n."""
-    if not inspect.isroutine(target):
-        return False
-    found = list(inspect.signature(target).parameters)[1:]
+    found = _takes(target)
     return found[:2] == ["x", "sigmas"] or found[:4] == _ENDS
+
+
+def adaptive(target: Any) -> bool:
+    """Whether it is told the ends of its noise levels alone, and picks those between as it goes."""
+    found = _takes(target)
+    return found[:3] == _ENDS[:3] and not matches(target)
+
+
+def _takes(target: Any) -> list[str]:
+    """The names of a function's arguments after the first."""
+    try:
+        return list(inspect.signature(target).parameters)[1:] if inspect.isroutine(target) else []
+    except ValueError:  # A built-in without a signature.
+        return []
 
 
 def subject(
