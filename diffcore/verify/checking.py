@@ -78,4 +78,7 @@ def _result(check: Check, subject: Subject, sound: Subject) -> Result:
     except Exception as error:
         words = f"raises {type(error).__name__}: {error}".strip().splitlines()[0]
         outcomes.append(Outcome(error=1.0, bound=0.0, where=check.name, cause=words))
-    return summarise(check.name, check.identity, outcomes)
+    result = summarise(check.name, check.identity, outcomes)
+    if outcomes or not check.needs:
+        return result
+    return replace(result, note=f"needs {check.needs}")

@@ -7,7 +7,7 @@ from string import Template
 from . import plots
 from .coefficients import Coefficients
 from .outcome import Result, Verdict
-from .text import error, sizes, summary
+from .text import error, sizes, summary, unasked
 
 WORDS = {
     Verdict.FAILS: ("fails", "bad"),
@@ -194,7 +194,7 @@ def _row(result: Result) -> str:
 def _others(results: Sequence[Result]) -> str:
     if not results:
         return ""
-    names = ", ".join(escape(r.check) for r in results)
+    names = ", ".join(escape(unasked(r)) for r in results)
     return f"<details><summary>{len(results)} not applicable</summary><p>{names}</p></details>"
 
 

@@ -23,7 +23,7 @@ def report(target: str, kind: str, results: Sequence[Result]) -> str:
     for result in held:
         lines += _holding(result, width)
     if other:
-        names = "not applicable: " + ", ".join(r.check for r in other)
+        names = "not applicable: " + ", ".join(map(unasked, other))
         lines += ["", *textwrap.wrap(names, WIDTH, subsequent_indent="  ")]
     return "\n".join(lines)
 
@@ -34,6 +34,11 @@ def summary(failed: int, held: int) -> str:
     if failed:
         return f"{failed} fail{'s' * (failed == 1)}, {holds}"
     return f"all {held} hold" if held > 1 else holds if held else "nothing to check"
+
+
+def unasked(result: Result) -> str:
+    """A check that is not applicable, and why, where that is told."""
+    return f"{result.check} ({result.note})" if result.note else result.check
 
 
 def sizes(result: Result) -> str:

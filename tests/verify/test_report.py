@@ -4,6 +4,7 @@ import json
 import math
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -88,6 +89,18 @@ def test_long_words_are_wrapped():
     text = str(Report(target="t" * 95, kind="kind", results=(long,)))
     assert max(map(len, text.splitlines())) <= 103  # The title is one word of 95 letters.
     assert all(len(line) <= 100 for line in text.splitlines()[2:])
+
+
+def test_why_a_check_is_not_applicable_is_told_where_its_name_does_not():
+    """A process that is walked time by time has no order to be measured."""
+    made = planned.subject(samplers.ddim, EDM, steps=(2,))
+    only = [c for c in checks.CHECKS if c.name in ("order", "tables", "few steps", "mean")]
+    report = examine(replace(made, with_steps=None), only)
+    said = "not applicable: tables, few steps (needs a number of steps to choose), order (needs"
+    assert said in " ".join(str(report).split())
+    assert "order (needs a number of steps to choose)" in report.to_html()
+    assert Report.from_json(report.to_json()) == report
+    assert "needs" not in str(examine(made, only))
 
 
 @pytest.mark.parametrize(

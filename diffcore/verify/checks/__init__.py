@@ -35,12 +35,14 @@ from . import (
 class Check:
     """A statement, and how to measure what a subject makes of it.
 
-    run: yields an outcome for everything measured, none where the check is not applicable.
+    run: yields an outcome for everything measured, none where the check is not applicable. needs:
+    what of the target it then lacks, where its name does not tell.
     """
 
     name: str
     identity: str
     run: Callable[[Subject], Iterable[Outcome]]
+    needs: str = ""
 
 
 CHECKS = (
@@ -93,8 +95,18 @@ CHECKS = (
         identity="a point mass ends in x_0, without noise x_t = alpha_t x_0 + sigma_t eps",
         run=exactness.exactness,
     ),
-    Check(name="few steps", identity="n = 1, 2, 3 steps end in x_0", run=step_count.step_count),
-    Check(name="order", identity="errors fall as n^-order on Gaussian data", run=order.order),
+    Check(
+        name="few steps",
+        identity="n = 1, 2, 3 steps end in x_0",
+        run=step_count.step_count,
+        needs="a number of steps to choose",
+    ),
+    Check(
+        name="order",
+        identity="errors fall as n^-order on Gaussian data",
+        run=order.order,
+        needs="a number of steps to choose",
+    ),
     Check(
         name="invariance",
         identity="batch, order, shape and dtype change no element",
