@@ -8,7 +8,7 @@ import pytest
 
 from diffcore import samplers, schedules
 from diffcore.verify import checks, claim, examine
-from diffcore.verify.checks import bound
+from diffcore.verify.checks import bound, bound_total
 
 SCHEDULE = schedules.linear(1000)
 PLAN = [c for c in checks.CHECKS if c.name == "plan"]
@@ -76,3 +76,12 @@ def test_a_kl_that_is_slightly_off_is_not_told_to_be_another():
 
 def anyone():
     return planned.subject(large, SCHEDULE, window, steps=(1,))
+
+
+def test_a_sum_of_terms_lacks_the_prior_only_if_it_is_off_by_that():
+    """Where the last level is nearly pure noise, the prior's term is next to nothing."""
+    wanted, prior = np.array([7.0, 5.0]), np.array([1e-5, 2e-5])
+    assert "lacks the prior" in bound_total._cause(wanted - prior, wanted, prior, 100)
+    assert bound_total._cause(wanted * (1.0 + 3e-4), wanted, prior, 100) == ""
+    mean = (wanted - prior) / 100 + prior
+    assert "the mean of its terms" in bound_total._cause(mean, wanted, prior, 100)

@@ -214,6 +214,9 @@ def test_betas_out_of_range():
         found = report({"beta": [0.1, wrong, 0.3], "sqrt_alpha_bar": [1.0, 1.0, 1.0]})
         assert "beta at t = 2" in found["levels"].where
         assert found["tables"].verdict is Verdict.NOT_APPLICABLE
+        assert found["levels"].cause == "beta is out of its range"
+    late = verify.check(verify.Target(betas=[0.1, 0.2, 0.3], first=0))["levels"]
+    assert "with first = 0 the first entry is that of data" in late.cause
 
 
 def test_terminal_snr_is_exactly_0_where_it_is_claimed():

@@ -14,7 +14,7 @@ import numpy as np
 from ... import losses as closed
 from ..._arrays import Host, to_host
 from ...schedules import DiscreteSchedule
-from ..causes import CLOSE
+from ..causes import CLOSE, FAR_NEARER
 from ..outcome import Outcome
 from ..rounding import SAFETY
 from ..script import normals
@@ -93,14 +93,22 @@ def _total(subject: Subject, name: str, loss: Loss, term: Loss, last: Loss) -> I
     wanted = known
     for t, x_t in seen:
         wanted = wanted + found(subject, term, Terms(x_0, guess, x_t, (t,) * len(x_0)))
-    cause = "it is the mean of its terms, not their sum"
-    if np.allclose(has, wanted - known, rtol=CLOSE):
-        cause = "it lacks the prior's term"
-    elif not np.allclose(has, (wanted - known) / schedule.T + known, rtol=CLOSE):
-        cause = ""
     yield Outcome(
         error=float(np.max(np.abs(has - wanted))),
         bound=SAFETY * subject.epsilon * len(seen) * float(np.max(np.abs(wanted))),
         where=f"{name}: {has[0]:.6g} bits per dimension for {wanted[0]:.6g}",
-        cause=cause,
+        cause=_cause(has, wanted, known, schedule.T),
     )
+
+
+def _cause(has: Host, wanted: Host, prior: Host, T: int) -> str:
+    """What the sum is instead, in words."""
+    rivals = {
+        "it lacks the prior's term": wanted - prior,
+        "it is the mean of its terms, not their sum": (wanted - prior) / T + prior,
+    }
+    near = FAR_NEARER * np.max(np.abs(has - wanted))  # The prior's term may be next to nothing.
+    for words, values in rivals.items():
+        if np.allclose(has, values, rtol=CLOSE) and np.max(np.abs(has - values)) <= near:
+            return words
+    return ""

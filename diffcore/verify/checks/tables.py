@@ -25,6 +25,8 @@ POSTERIOR = (
 )
 DERIVED = tuple(n for n in digits.NAMES if n not in ("beta", "alpha_bar", *POSTERIOR))
 
+AT_DATA = ": with first = 0 the first entry is that of data, for which no noise is added"
+
 
 def levels(subject: Subject) -> Iterator[Outcome]:
     """0 < beta <= 1, and 1 >= alpha_bar_t > alpha_bar_{t+1} >= 0."""
@@ -39,7 +41,7 @@ def levels(subject: Subject) -> Iterator[Outcome]:
                 error=float(not inside),
                 bound=0.0,
                 where=f"{name} at t = {t}: {value:.9g}",
-                cause=f"{name} is out of its range",
+                cause=f"{name} is out of its range" + (AT_DATA if (name, t) == ("beta", 0) else ""),
             )
         if name == "alpha_bar":
             for t, gap in zip(times_of(table)[1:], np.diff(table.values).tolist(), strict=True):
