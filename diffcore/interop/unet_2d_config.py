@@ -24,6 +24,8 @@ from ..unet import UNetConfig
 from .families import unsupported
 from .unet_2d_options import DEFAULTS, FIXED, KINDS, RESAMPLE, WIDTH
 
+CLASS = "UNet2DModel"
+
 
 def unet_config(
     source: Mapping[str, Any],
@@ -40,6 +42,8 @@ def unet_config(
 
     Raises ValueError that names the option and its value where `UNetConfig` has none like it.
     """
+    if source.get("_class_name", CLASS) != CLASS:
+        raise unsupported(source, "_class_name", repr(CLASS))
     for key, values in FIXED.items():
         if key in source and source[key] not in values:
             raise unsupported(source, key, ", ".join(map(repr, values)))
@@ -109,7 +113,7 @@ def unet_2d_config(config: UNetConfig) -> dict[str, Any]:
         ]
 
     return {
-        "_class_name": "UNet2DModel",
+        "_class_name": CLASS,
         "act_fn": "silu",
         "add_attention": config.middle_attention,
         "attention_head_dim": None

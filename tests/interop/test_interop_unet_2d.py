@@ -319,6 +319,7 @@ def test_a_checkpoint_holds_it(tmp_path):
         {"out_channels": 4},
         {"in_channels": 1},
         {"a_new_option": 1},
+        {"_class_name": "UNet2DConditionModel", "mid_block_type": "UNetMidBlock2DCrossAttn"},
     ],
     ids=lambda option: next(iter(option)),
 )
