@@ -14,6 +14,12 @@ from diffcore.plan import Denoised, LogRange, Plan, Stage
 numbers = st.floats(-3, 3, allow_nan=False)
 
 
+def test_a_plan_says_no_more_than_it_was_told():
+    made = Plan("one", (Stage(1.0, 0.0, (0.5,)),))
+    assert (made.order, made.parameters) == (None, {})
+    assert made.stages[0] == Stage(1.0, 0.0, (0.5,), m=(), z=0.0, call=True)
+
+
 @st.composite
 def plans(draw):
     """Any plan whatever: tables of random numbers, deep histories, stages without a network."""

@@ -35,6 +35,11 @@ def published_target(prediction, schedule, x_0, t, eps):
     return {EPS: eps, X_0: x_0, V: alpha * eps - sigma * x_0, VELOCITY: eps - x_0}[prediction]
 
 
+def test_names():
+    named = {"eps": EPS, "x_0": X_0, "v": V, "score": SCORE, "velocity": VELOCITY, "mean": MEAN}
+    assert named == predictions.NAMES
+
+
 @pytest.mark.parametrize("prediction", ALL, ids=lambda p: p.name)
 def test_targets_are_the_published_ones(prediction):
     schedule = schedules.linear(T=100)

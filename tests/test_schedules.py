@@ -287,6 +287,15 @@ def test_continuous_levels_against_50_digits(kind, xp):
         assert got == pytest.approx(wanted, rel=1e-13)
 
 
+@pytest.mark.parametrize("kind", ["vp_linear", "sub_vp", "cosine_continuous", "flow", "ve", "edm"])
+def test_continuous_kinds_and_last_times(kind):
+    schedule, last = getattr(schedules, kind)(), 80.0 if kind == "edm" else 1.0
+    assert schedule.config["kind"] == kind
+    schedule(last)
+    with pytest.raises(ValueError, match="t must be in"):
+        schedule(math.nextafter(last, math.inf))
+
+
 def test_continuous_end_points():
     for kind in ("vp_linear", "sub_vp", "cosine_continuous", "flow", "edm"):
         assert getattr(schedules, kind)()(0.0) == (1.0, 0.0)

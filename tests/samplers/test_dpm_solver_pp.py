@@ -1,6 +1,7 @@
 """DPM-Solver++: its order, its law with noise, and diffusers' schedulers side by side."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -129,6 +130,29 @@ def test_calls():
     # The first step, from alpha = 0, and the last, to sigma = 0, call once.
     assert dpm_solver_pp(schedule, grid, 3, "singlestep").evaluations == 8 * 3 + 2
     assert dpm_solver_pp_sde(schedule, grid, 3).evaluations == 10
+
+
+@pytest.mark.parametrize(("order", "inside"), [(2, [1 / 2]), (3, [1 / 3, 2 / 3])])
+def test_the_calls_inside_a_step_share_it_evenly_in_log_snr(order, inside):
+    schedule = schedules.vp_linear()
+    made = dpm_solver_pp(schedule, (0.8, 0.3), order, "singlestep")
+    reached = [stage.time_next for stage in made.stages[:-1]]
+    shares = [half_gap(schedule, 0.8, u) / half_gap(schedule, 0.8, 0.3) for u in reached]
+    assert shares == pytest.approx(inside, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "planner",
+    [partial(dpm_solver_pp, variant="singlestep"), samplers.dpm_solver],
+    ids=["dpm_solver_pp", "dpm_solver"],
+)
+def test_two_calls_late_in_a_step_become_one(planner):
+    # With the first of them at 2/3 of the step, the weight of the second is without bound.
+    log_snr = np.array([0.0, -2.0 + 2.0 * 0.68, -2.0 + 2.0 * 0.6666, -2.0])
+    schedule = schedules.from_alpha_bar(1.0 / (1.0 + np.exp(-log_snr)))
+    made = planner(schedule, (4, 1), order=3)
+    assert made.evaluations == 2
+    assert all(abs(weight) < 5.0 for stage in made.stages for weight in stage.m)
 
 
 def test_a_discrete_step_calls_at_whole_times_inside_it_or_not_at_all():
