@@ -100,6 +100,7 @@ def test_a_generator_that_is_given_goes_on_from_step_to_step(noise):
     report = check(of_generator(noise))
     assert [report[name].verdict for name in STEPS] == [Verdict.HOLDS] * 6, str(report)
     assert ("variance beta" in report["variance"].note) is (noise == "large")
+    assert report["mean"].note == ""
 
 
 def test_each_step_has_a_key_of_its_own():

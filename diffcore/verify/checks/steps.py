@@ -196,7 +196,8 @@ def _point_mass(
         note = ""
         if sampler.claim is None and _is_large(subject, sampler):
             sampler = replace(sampler, claim=LARGE)
-            note = "its noise has the variance beta, with which DDPM's marginals are not exact"
+            if name == "deviation":
+                note = "its noise has the variance beta, with which DDPM's marginals are not exact"
         exact = sampler.plan()
         if exact is not None:
             claimed = of(reading.exact(exact, sampler, variance=0.0), start)
