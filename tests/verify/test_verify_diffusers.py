@@ -108,6 +108,8 @@ def test_a_partial_schedule_of_lms_takes_weights_for_outputs_that_it_has_not():
         ("CMStochasticIterativeScheduler", "is a consistency model's"),
         ("RePaintScheduler", "needs 'original_image' too"),
         ("IPNDMScheduler", "IPNDMScheduler has neither"),
+        ("HeliosScheduler", "HeliosScheduler raises KeyError"),
+        ("MiniMaxH3Scheduler", "counts from noise at 0, is not read"),
     ],
 )
 def test_what_is_no_sampler_by_levels_is_refused_in_words(name, message):

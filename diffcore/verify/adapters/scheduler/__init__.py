@@ -48,7 +48,7 @@ def subject(
     whole = recipe(target, kwargs)
     plain = whole.linear()
     made = whole.make()
-    require_samples(plain)
+    require_samples(plain, steps)
     table = numbers(made, "alphas_cumprod")
     rounding = max(library.epsilon, epsilon(made, "alphas_cumprod", "sigmas"))
     library = replace(library, epsilon=rounding)
@@ -82,14 +82,21 @@ CONSISTENT = "get_scalings_for_boundary_condition_discrete"
 """A consistency model's: its steps are of no order, for each one starts from fresh noise."""
 
 
-def require_samples(plain: Recipe) -> None:
-    """ValueError for a scheduler that is no sampler by levels that it holds."""
-    made = plain.make()
-    try:
-        made.set_timesteps(5)
-    except Exception:
-        return  # What is raised is a finding of the check `runs`.
-    require_levels(made)
+def require_samples(plain: Recipe, steps: Sequence[int]) -> None:
+    """ValueError for what no number of steps sets, or is no sampler by levels that it holds."""
+    for n in (5, *steps):
+        made = plain.make()
+        try:
+            made.set_timesteps(n)
+        except Exception as error:
+            raised = error  # For some numbers alone it is a finding of the check `runs`.
+        else:
+            require_levels(made)
+            return
+    raise ValueError(
+        f"target must be set by set_timesteps(n) alone; {type(made).__name__} raises "
+        f"{type(raised).__name__}: {raised}"
+    ) from raised
 
 
 def _sampler(way: Way, library: Library, claim: Claim | None, order: int | None) -> Sampler:
