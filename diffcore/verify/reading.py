@@ -19,6 +19,7 @@ import numpy as np
 from .._arrays import Host, to_host
 from ..plan import Plan, iterate
 from ..schedules import Schedule
+from .as_often import as_often
 from .script import normals
 from .subject import Answer, Sampler
 
@@ -199,20 +200,9 @@ def _read(
             values[1 + columns + k] = 1.0
         return values
 
-    asked = 0
-
-    def counted(x_t: Host, t: float, k: int) -> Host:
-        nonlocal asked
-        asked += 1
-        if asked > calls:
-            raise ValueError(ADAPTIVE)
-        return inner(x_t, t, k)
-
-    inner = answer(basis)
-    with normals(script) as seen:
-        run = sampler.launch(counted, make(np.reshape(basis[:, 0], (-1, *SAMPLE)), dtype), 0)
-    if asked < calls:
-        raise ValueError(ADAPTIVE)
+    start = make(np.reshape(basis[:, 0], (-1, *SAMPLE)), dtype)
+    with normals(script) as seen, as_often(answer(basis), calls) as asked:
+        run = sampler.launch(asked, start, 0)
     states = np.stack([_first(to_host(x), rows) for x in run.states])
     constant = states[:, -1]
     weights = states[:, :-1] - constant[:, None]
@@ -228,12 +218,6 @@ def _read(
         shape=shape,
     )
 
-
-ADAPTIVE = (
-    "the network is called another number of times for another state: adaptive samplers, whose "
-    "steps depend on the states they meet, are not verified"
-)
-"""What is said of a sampler that is not linear for that."""
 
 SAMPLE = (1, 1, 1)
 """The shape of one sample in a reading: an image of one pixel, which all code takes."""

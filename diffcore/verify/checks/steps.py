@@ -19,9 +19,10 @@ import numpy as np
 
 from ..._arrays import Host
 from ...plan import Plan
-from .. import causes, coefficients, reading
+from .. import coefficients, reading
 from ..claims import claim
 from ..coefficients import Coefficients
+from ..diagnosis import diagnosed
 from ..outcome import Outcome
 from ..reading import Reading
 from ..rounding import SAFETY, closed_bound, open_bound, time_bound
@@ -90,7 +91,7 @@ def plan(subject: Subject) -> Iterator[Outcome]:
 def held(found: Reading, exact: Plan, sampler: Sampler) -> Iterator[Outcome]:
     """The outcomes of a reading beside the plan it claims, with the cause where one fails."""
     outcomes, exact = _nearest(found, exact, sampler)
-    cause = "" if all(o.holds for o in outcomes) else diagnosis(found, exact, sampler)
+    cause = "" if all(o.holds for o in outcomes) else diagnosed(found, exact, sampler)
     table = _table(found, exact, outcomes, sampler)
     yield from (replace(_because(o, cause), coefficients=table) for o in outcomes)
 
@@ -153,33 +154,6 @@ def _counts(found: Reading, wanted: Reading) -> str:
         f"it makes {found.outputs} calls and draws {found.noises.shape[1]} noises, "
         f"the plan {wanted.outputs} and {wanted.noises.shape[1]}"
     )
-
-
-def diagnosis(found: Reading, exact: Plan, sampler: Sampler) -> str:
-    """What the sampler is instead of what it claims to be, in words; empty if nothing known.
-
-    It is another plan only where that is far nearer than the plan claimed, and the noise is to
-    blame only where nothing else is as far off.
-    """
-    wanted = reading.exact(exact, sampler)
-    if wanted.states.shape != found.states.shape:
-        return ""
-    off = np.abs(found.states - wanted.states)
-    near: list[tuple[float, str]] = []
-    for words, plan in causes.rivals(sampler):
-        states = reading.exact(plan, sampler).states
-        if states.shape == found.states.shape:
-            distance = np.max(np.abs(found.states - states)) / np.max(np.abs(states))
-            near.append((float(distance), words))
-    nearest = min((distance for distance, _ in near), default=np.inf)
-    own = float(np.max(off) / np.max(np.abs(wanted.states)))
-    if nearest <= min(causes.CLOSE, causes.FAR_NEARER * own):
-        # Some are the same plan, told apart by rounding alone: the first of these is meant.
-        return next(words for d, words in near if d <= 2.0 * nearest + SAFETY * sampler.epsilon)
-    rest, noise = np.split(off, [1 + found.outputs], axis=1)
-    if np.max(rest) > causes.FAR_NEARER * np.max(noise, initial=0.0):
-        return ""
-    return causes.of_noise(sampler, found.newest_noises())
 
 
 def _point_mass(
