@@ -87,6 +87,31 @@ EPS = [
         check="variance",
     ),
     Mutant(
+        name="one time for the whole batch",
+        old="t = torch.randint(0, self.n_steps, (x0.shape[0],), device=x0.device)\n"
+        "        if noise is None:\n            noise = torch.randn_like(x0)\n"
+        "        xt = self.q_sample(x0, t, noise)\n        return torch.nn",
+        new="t = torch.randint(0, self.n_steps, (1,), device=x0.device).expand(len(x0))\n"
+        "        if noise is None:\n            noise = torch.randn_like(x0)\n"
+        "        xt = self.q_sample(x0, t, noise)\n        return torch.nn",
+        check="loss times",
+        cause="one time for the whole batch",
+    ),
+    Mutant(
+        name="the network told t + 1",
+        old="mse_loss(noise, self.eps_model(xt, t))",
+        new="mse_loss(noise, self.eps_model(xt, t + 1))",
+        check="loss input",
+        cause="told a time beyond 1..12",
+    ),
+    Mutant(
+        name="absolute errors",
+        old="mse_loss(noise, self.eps_model(xt, t))",
+        new="l1_loss(noise, self.eps_model(xt, t))",
+        check="loss weight",
+        cause="the mean of |e|, not of e^2",
+    ),
+    Mutant(
         name="alpha_bar for alpha",
         old="* eps) / (1 - beta) ** 0.5",
         new="* eps) / bar**0.5",

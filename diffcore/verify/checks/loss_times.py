@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..._arrays import Host
 from ...schedules import DiscreteSchedule
 from ..outcome import Outcome
 from ..subject import Subject
@@ -41,7 +42,7 @@ def drawn_times(subject: Subject) -> Iterator[Outcome]:
             error=float(len(never)),
             bound=0.0,
             where=f"{name}: times of 1..{T} that are never drawn",
-            cause=f"it never draws time {never[0]}" if len(never) else "",
+            cause=_never(times, never.tolist()),
         )
         expected = len(times) / T
         statistic = float(np.sum((counts - expected) ** 2) / expected)
@@ -53,3 +54,9 @@ def drawn_times(subject: Subject) -> Iterator[Outcome]:
             where=f"{name}: chi-square over the times",
             cause="its times are not uniform",
         )
+
+
+def _never(times: Host, never: list[int]) -> str:
+    if never and np.all(times == times[0]):
+        return "it draws one time for the whole batch"
+    return f"it never draws time {never[0]}" if never else ""

@@ -45,6 +45,13 @@ def _told(made: Trial, name: str) -> Iterator[Outcome]:
         cause = f"the network sees {len(made.told)} samples for {batch}"
         yield Outcome(error=1.0, bound=0.0, where=name, cause=cause)
         return
+    last = schedule.T if isinstance(schedule, DiscreteSchedule) else np.inf
+    beyond = [t for t in made.told if loss.own_times and not 1 <= round(t) <= last]
+    if beyond:
+        cause = f"the network is told a time beyond 1..{last}"
+        where = f"{name}: time {beyond[0]:g}"
+        yield Outcome(error=float(len(beyond)), bound=0.0, where=where, cause=cause)
+        return
     times = np.asarray(made.told if loss.own_times else made.times, dtype=np.float64)
     off = set(np.round(np.subtract(made.told, times), 6))
     cause = f"every time is off by {off.pop():+g}" if len(off) == 1 else ""
@@ -134,9 +141,12 @@ def weight(subject: Subject) -> Iterator[Outcome]:
     for name, loss in _simple(subject):
         assert subject.schedule is not None
         times = spread(subject.schedule)
-        ratios = np.array([_ratio(trial(subject, loss, [t] * SAMPLES, scale=1.0)) for t in times])
+        trials = [trial(subject, loss, [t] * SAMPLES, scale=1.0) for t in times]
+        ratios = np.array([_ratio(made, 2) for made in trials])
         wanted = [loss.weight(subject.schedule, int(t)) if loss.weight else 1.0 for t in times]
         cause = weightings.name(subject, loss, times, ratios, np.array(wanted), SAMPLES)
+        if not cause and max(abs(_ratio(made, 1) - 1.0) for made in trials) <= causes.CLOSE:
+            cause = "it is the mean of |e|, not of e^2"
         for t, has, should in zip(times, ratios, wanted, strict=True):
             yield Outcome(
                 error=float(abs(has - should)),
@@ -148,10 +158,11 @@ def weight(subject: Subject) -> Iterator[Outcome]:
             )
 
 
-def _ratio(made: Trial) -> float:
-    """The loss over the mean square of the error, summed over the batch."""
-    found, squares = made.values(), np.mean(made.error**2, axis=tuple(range(1, made.error.ndim)))
-    whole = np.mean(squares) if found.ndim == 0 else np.sum(squares)
+def _ratio(made: Trial, power: int) -> float:
+    """The loss over the mean of that power of the error, which is positive, over the batch."""
+    axes = tuple(range(1, made.error.ndim))
+    found, powers = made.values(), np.mean(made.error**power, axis=axes)
+    whole = np.mean(powers) if found.ndim == 0 else np.sum(powers)
     return float(np.sum(found) / whole)
 
 
