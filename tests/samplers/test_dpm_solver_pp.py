@@ -146,9 +146,10 @@ def test_the_calls_inside_a_step_share_it_evenly_in_log_snr(order, inside):
     [partial(dpm_solver_pp, variant="singlestep"), samplers.dpm_solver],
     ids=["dpm_solver_pp", "dpm_solver"],
 )
-def test_two_calls_late_in_a_step_become_one(planner):
-    # With the first of them at 2/3 of the step, the weight of the second is without bound.
-    log_snr = np.array([0.0, -2.0 + 2.0 * 0.68, -2.0 + 2.0 * 0.6666, -2.0])
+@pytest.mark.parametrize(("first", "second"), [(0.6666, 0.68), (0.61, 0.7)])
+def test_two_calls_late_in_a_step_become_one(planner, first, second):
+    # With the first of them at 2/3 of the step, the second weighs nothing, or without bound.
+    log_snr = np.array([0.0, -2.0 + 2.0 * second, -2.0 + 2.0 * first, -2.0])
     schedule = schedules.from_alpha_bar(1.0 / (1.0 + np.exp(-log_snr)))
     made = planner(schedule, (4, 1), order=3)
     assert made.evaluations == 2
