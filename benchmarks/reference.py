@@ -1,6 +1,6 @@
 """The reference backend against PyTorch eager, channels last, on the same CPU threads.
 
-    OMP_NUM_THREADS=2 python benchmarks/reference.py
+    python benchmarks/reference.py --threads 1 2
 
 One process each, for their pools of threads disturb one another; readings are interleaved in
 rotating order, and ratios are of the same round. Both start from the same weights and see the same
@@ -108,15 +108,16 @@ def work(backend: str, size: str, batch: int) -> None:
 class Worker:
     """A process of one backend. first: seconds of its first forward pass and step together."""
 
-    def __init__(self, backend: str, size: str, batch: int, **environment: str) -> None:
-        threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count()))
+    def __init__(
+        self, backend: str, size: str, batch: int, threads: int = 1, **environment: str
+    ) -> None:
         limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
         self.process = subprocess.Popen(
             [sys.executable, __file__, "--worker", backend, size, str(batch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **dict.fromkeys(limits, threads), **environment},
+            env={**os.environ, **dict.fromkeys(limits, str(threads)), **environment},
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -135,9 +136,9 @@ class Worker:
         self.process.wait()
 
 
-def compare(size: str, batch: int, rounds: int) -> list[str]:
+def compare(size: str, batch: int, threads: int, rounds: int) -> list[str]:
     """A row of the table."""
-    workers = {name: Worker(name, size, batch) for name in BACKENDS}
+    workers = {name: Worker(name, size, batch, threads) for name in BACKENDS}
     row = [size, str(batch)]
     peaks = dict.fromkeys(BACKENDS, 0.0)
     for call in ("forward", "step"):
@@ -180,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--worker", nargs=3, metavar=("BACKEND", "SIZE", "BATCH"))
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--batches", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--dry", action="store_true", help="print, and write nothing")
@@ -187,19 +189,24 @@ def main() -> None:
     if given.worker:
         backend, size, batch = given.worker
         return work(backend, size, int(batch))
-    rows = [compare(s, b, given.rounds) for s in given.sizes for b in given.batches]
-    if given.dry:
-        return None
     head = ["images", "batch"]
     for call in ("forward", "step"):
         head += [f"{call}: speed over PyTorch's", "by processor time", "ms"]
     head += ["peak, MiB", "PyTorch's"]
+    tables = []
+    for threads in given.threads:
+        print(f"threads: {threads}", flush=True)
+        sizes = [(size, batch) for size in given.sizes for batch in given.batches]
+        rows = [compare(size, batch, threads, given.rounds) for size, batch in sizes]
+        tables.append(f"Threads of each: {threads}\n\n{markdown(head, rows)}")
+    if given.dry:
+        return None
     text = (
         "# The reference backend on a CPU\n\n"
         "How many times as fast as PyTorch eager, channels last: median of paired ratios "
         "(least to greatest).\n\n"
-        f"{markdown(head, rows)}\n\n{compiling()}\n\n"
-        f"{recipe(('torch', 'numpy', 'numba', 'scipy'), given.rounds)}\n"
+        + "\n\n".join([*tables, compiling()])
+        + f"\n\n{recipe(('torch', 'numpy', 'numba', 'scipy'), given.rounds)}\n"
     )
     (RESULTS / "reference.md").write_text(text)
     return None

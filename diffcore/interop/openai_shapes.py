@@ -46,7 +46,13 @@ def resampling(state: State) -> Literal["convolution", "residual"]:
 
 def _numbers(state: State, group: str) -> int:
     """How many blocks the group has. Pooling without weights leaves a gap in their numbers."""
-    numbers = {int(name.split(".")[1]) for name in state if name.startswith(f"{group}.")}
+    numbers = set()
+    for name in state:
+        if name.startswith(f"{group}."):
+            number = name.split(".")[1]
+            if not number.isdecimal():
+                raise ValueError(f"tensor {name!r} is not one of such a UNet's")
+            numbers.add(int(number))
     if numbers != set(range(len(numbers))):
         gap = min(set(range(len(numbers))) - numbers)
         raise ValueError(

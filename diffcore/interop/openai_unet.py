@@ -65,12 +65,14 @@ def from_openai_unet(
     same function of the state and of the time that it is told, which is the step 0 .. T - 1 there
     (times 1000 / T with `rescale_timesteps`): see `shifted_times`.
 
-    Raises ValueError that names the tensor that is missing, of another shape, or left over, and
-    what else `UNetConfig` lacks.
+    Raises TypeError for a state that is no mapping, and ValueError that names the tensor that is
+    missing, of another shape, or left over, and what else `UNetConfig` lacks.
     """
     _require_order(attention_order)
     if (heads is None) == (head_width is None):
         raise ValueError(f"heads or head_width must be given, got {heads} and {head_width}")
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state must be a state dict, got {type(state).__name__}")
     state = {name: host(name, tensor) for name, tensor in state.items()}
     blocks, widths, attends = blocks_and_widths(state)
     width = state["time_embed.0.weight"].shape[1]

@@ -51,8 +51,9 @@ def check(
             f"target must be a sampler whose steps are the same for every state; {target.__name__} "
             "picks its noise levels as it goes, and adaptive samplers are not verified"
         )
-    kinds = ", ".join(adapter.kind for adapter in ADAPTERS)
-    raise TypeError(f"target must be one of: {kinds}; got {type(target).__name__}")
+    kinds = "; ".join(f"{adapter.kind} ({adapter.shape})" for adapter in ADAPTERS)
+    name = getattr(target, "__name__", type(target).__name__)
+    raise TypeError(f"target must be one of: {kinds}. {name} has the shape of none")
 
 
 def examine(subject: Subject, checks: Iterable[Check] = CHECKS) -> Report:

@@ -6,7 +6,7 @@ what is off by more is another formula.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import numpy as np
 from .. import samplers
 from .._arrays import Host
 from ..plan import Plan
+from ..schedules import DiscreteSchedule
 from . import reading
 from .claims import claim
 from .levels import rounded
@@ -65,9 +66,11 @@ def closed_bound(
         # More calls than steps: it divides by the level that a step goes to, as Heun's method does.
         sampler = replace(sampler, claim=claim("heun"))
     plan = sampler.plan() or samplers.ddim(sampler.schedule, sampler.grid)
-    wanted = of(reading.exact(plan, sampler, variance=variance))
+    exact = reading.exact(plan, sampler, variance=variance)
+    wanted = of(exact)
     epsilon = _epsilon(plan, sampler)
-    moved = epsilon * np.abs(wanted)
+    more = np.append(1.0, _own_betas(sampler, exact.times))
+    moved = epsilon * np.abs(wanted) * (more if len(more) == len(wanted) else np.max(more))
     for seed in range(SEEDS):
         blurred = of(_blurred(sampler, epsilon, seed, variance))
         moved = np.maximum(moved, np.abs(blurred - wanted))
@@ -97,6 +100,20 @@ def _epsilon(plan: Plan, sampler: Sampler) -> float:
     ]
     # Half of the digits are always left: no other formula hides behind a long step.
     return min(sampler.epsilon * max([1.0, *ratios]) ** 2, math.sqrt(sampler.epsilon))
+
+
+def _own_betas(sampler: Sampler, times: Sequence[float]) -> Host:
+    """How much more than epsilon a step from each of the times may lose to the table of betas.
+
+    A posterior mean of beta, alpha_bar and 1 - alpha_bar has weights that fit each other only as
+    far as these three, rounded one by one, do: to epsilon / (1 - alpha_bar).
+    """
+    ddpm = sampler.claim is None or sampler.claim.name == "ddpm"
+    if not (ddpm and isinstance(sampler.schedule, DiscreteSchedule)):
+        return np.ones(len(times))
+    rests = np.array([sampler.schedule(t).sigma ** 2 for t in times])
+    more: Host = np.maximum(0.25 / np.maximum(rests, sampler.epsilon), 1.0)
+    return more
 
 
 def _blurred(sampler: Sampler, epsilon: float, seed: int, variance: float | None) -> Reading:

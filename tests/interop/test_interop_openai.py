@@ -152,6 +152,12 @@ def test_what_does_not_fit_is_named():
         interop.from_openai_unet(state, image_size=16)
     with pytest.raises(ValueError, match="attention_order must be 'heads' or"):
         interop.from_openai_unet(state, image_size=16, heads=1, attention_order="legacy")
+    with pytest.raises(TypeError, match="state must be a state dict, got list"):
+        interop.from_openai_unet([], image_size=8, heads=1)
+    with pytest.raises(ValueError, match=r"tensor 'input_blocks.x.weight' is not one of such"):
+        interop.from_openai_unet(
+            {**state, "input_blocks.x.weight": np.ones(1)}, image_size=8, heads=1
+        )
     with pytest.raises(ValueError, match=r"'time_embed.0.weight' is missing: not a state dict"):
         interop.from_openai_unet({}, image_size=16, heads=1)
     short = {k: v for k, v in state.items() if k != "middle_block.1.qkv.bias"}

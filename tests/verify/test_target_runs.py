@@ -118,6 +118,37 @@ def test_each_step_has_a_key_of_its_own():
     assert found.verdict is Verdict.HOLDS
 
 
+def in_float32(variance, wrong=lambda weight: weight):
+    """DDPM's step as tutorials have it: the posterior mean from three tables, each float32."""
+    torch = pytest.importorskip("torch")
+    betas = torch.tensor(schedules.linear().beta[1:], dtype=torch.float32)
+    bars = torch.cumprod(1.0 - betas, 0)
+    before = torch.cat([torch.ones(1), bars[:-1]])
+
+    def step(model, x, t):
+        eps = model(x, torch.full((len(x),), t))
+        x_0 = x / bars[t].sqrt() - (1.0 / bars[t] - 1.0).sqrt() * eps
+        mean = betas[t] * before[t].sqrt() / (1.0 - bars[t]) * x_0
+        mean = mean + wrong((1.0 - betas[t]).sqrt() * (1.0 - before[t]) / (1.0 - bars[t])) * x
+        return mean + variance(betas, bars, before)[t].sqrt() * torch.randn(x.shape) * (t > 0)
+
+    return Target(betas=betas, alpha_bar=bars, step=step, times="scalar")
+
+
+def small(betas, bars, before):
+    return betas * (1.0 - before) / (1.0 - bars)
+
+
+def test_float32_tables_that_fit_each_other_to_a_few_digits_are_right():
+    report = verify.check(in_float32(small))
+    assert report.ok, str(report)
+    # At T the two variances are one, but elsewhere the noise is not beta's.
+    assert report["variance"].note == ""
+    assert "variance beta" in verify.check(in_float32(lambda betas, *_: betas))["variance"].note
+    wrong = verify.check(in_float32(small, wrong=lambda weight: weight**1.001))
+    assert wrong["mean"].verdict is Verdict.FAILS
+
+
 def test_the_large_noise_of_the_last_step_is_found():
     report = check(of_generator("large", last=1.0))
     assert report["variance"].verdict is Verdict.FAILS

@@ -12,19 +12,45 @@ from . import denoise_diffusion, function, functions, gaussian_diffusion, schedu
 
 
 class Adapter(NamedTuple):
-    """A kind of target: how it is recognised, and how it becomes a subject."""
+    """A kind of target, its shape in words, how it is recognised and how it becomes a subject."""
 
     kind: str
+    shape: str
     matches: Callable[[Any], bool]
     subject: Callable[..., Subject]
 
 
 ADAPTERS = (
-    Adapter("Target of plain functions", functions.matches, functions.subject),
-    Adapter("step scheduler", scheduler.matches, scheduler.subject),
-    Adapter("GaussianDiffusion", gaussian_diffusion.matches, gaussian_diffusion.subject),
-    Adapter("DenoiseDiffusion", denoise_diffusion.matches, denoise_diffusion.subject),
-    Adapter("sampler function", function.matches, function.subject),
-    Adapter("sampler class", step_class.matches, step_class.subject),
+    Adapter(
+        "plain functions",
+        "by name, in a diffcore.verify.Target",
+        functions.matches,
+        functions.subject,
+    ),
+    Adapter(
+        "step scheduler",
+        "set_timesteps(n) and step(model_output, timestep, sample)",
+        scheduler.matches,
+        scheduler.subject,
+    ),
+    Adapter(
+        "GaussianDiffusion",
+        f"made, with {', '.join(gaussian_diffusion.SHAPE)}",
+        gaussian_diffusion.matches,
+        gaussian_diffusion.subject,
+    ),
+    Adapter(
+        "DenoiseDiffusion",
+        f"made, with {', '.join(denoise_diffusion.SHAPE)} and a network",
+        denoise_diffusion.matches,
+        denoise_diffusion.subject,
+    ),
+    Adapter("sampler function", "f(model, x, sigmas)", function.matches, function.subject),
+    Adapter(
+        "sampler class",
+        "of a denoiser, with step(x_t, t, s) or __call__(x_T)",
+        step_class.matches,
+        step_class.subject,
+    ),
 )
 """Every kind; the first that matches is taken."""

@@ -156,7 +156,7 @@ def _verdict(series: _Series) -> Outcome:
         where=f"{series.counts[first]} to {series.counts[last]} steps: "
         f"order {found:.2f} for {declared}{shown}",
         cause=_cause(found),
-        note=f"its order is {best:.2f}, declared {declared}",
+        note=f"its order is {best:.2f}, declared {declared}{shown}",
     )
 
 

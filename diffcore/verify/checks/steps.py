@@ -20,7 +20,7 @@ import numpy as np
 from ..._arrays import Host
 from ...plan import Plan
 from .. import coefficients, reading
-from ..claims import claim
+from ..claims import Claim, claim
 from ..coefficients import Coefficients
 from ..diagnosis import diagnosed
 from ..outcome import Outcome
@@ -28,7 +28,7 @@ from ..reading import Reading
 from ..rounding import SAFETY, closed_bound, open_bound, time_bound
 from ..subject import Sampler, Subject
 
-LARGE = claim("ddpm", variance="large")
+SMALL, LARGE = claim("ddpm"), claim("ddpm", variance="large")
 
 
 def calls(subject: Subject) -> Iterator[Outcome]:
@@ -196,16 +196,21 @@ def _is_large(subject: Subject, sampler: Sampler) -> bool:
     its states have not the deviations of their levels.
     """
     found = reading.open_loop(sampler, subject.make, subject.dtypes[-1])
+    return _is(found, LARGE, sampler) and not _is(found, SMALL, sampler)
+
+
+def _is(found: Reading, other: Claim, sampler: Sampler) -> bool:
+    """Whether a reading is of that stochastic sampler but for its last step, left to the checks."""
     try:
-        large = LARGE.planner(sampler.schedule, sampler.grid)
+        made = other.planner(sampler.schedule, sampler.grid)
     except (TypeError, ValueError):
         return False  # Not defined on this schedule or grid.
-    wanted = reading.exact(large, sampler).states[:-1]  # A wrong last step is for the checks.
+    wanted = reading.exact(made, sampler).states[:-1]
     rows, columns = wanted.shape
     if len(found.states) != rows + 1 or found.states.shape[1] < columns:
         return False
     error = np.max(np.abs(found.states[:-1, :columns] - wanted), axis=1)
-    bound = open_bound(large, replace(sampler, claim=LARGE))[:-1]
+    bound = open_bound(made, replace(sampler, claim=other))[:-1]
     draws = bool(np.any(wanted[:, 1 + found.outputs :]))
     return draws and bool(np.all(error <= bound)) and not np.any(found.states[:-1, columns:])
 
