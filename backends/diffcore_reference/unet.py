@@ -100,7 +100,7 @@ class UNet:
         remembered: Callable[[Pull], Any],
     ) -> tuple[Any, Pull]:
         """remembered: what is kept of a block's pull, which holds the block's activations."""
-        self._check(x, t, labels, condition)
+        unet.require_inputs(self.config, x, t, labels, condition)
         kernels, weights, config = self.kernels, self.weights, self.config
         xp, down, of_norm = kernels.xp, len(self.layout.down), (config.groups, config.norm_eps)
         e, embedding = self._embedding(t, labels)
@@ -158,34 +158,6 @@ class UNet:
             time_1(silu_1(time_2(embedded)))
 
         return e, pull
-
-    def _check(self, x: Any, t: Any, labels: Any, condition: Any) -> None:
-        config = self.config
-        if x.ndim != 4 or x.shape[1] != config.channels:
-            raise ValueError(
-                f"x must have shape (batch, {config.channels}, height, width), got {x.shape}"
-            )
-        if x.shape[2] % config.stride or x.shape[3] % config.stride:
-            raise ValueError(
-                f"the height and width of x must be divisible by {config.stride}, "
-                f"for {len(config.multipliers)} levels; got {x.shape}"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(f"t must have shape ({x.shape[0]},), got {t.shape}")
-        if labels is not None and not config.classes:
-            raise ValueError("labels must be left out: the network has no classes")
-        if labels is None and config.classes and not config.null_class:
-            raise ValueError("labels must be given: the network has no null class")
-        if labels is not None and labels.shape != t.shape:
-            raise ValueError(f"labels must have shape ({x.shape[0]},), got {labels.shape}")
-        wanted = (x.shape[0], config.condition_channels, *x.shape[2:])
-        given = None if condition is None else tuple(condition.shape)
-        if given != (wanted if config.condition_channels else None):
-            raise ValueError(
-                f"condition must have shape {wanted}, got {given}"
-                if config.condition_channels
-                else "condition must be left out: the network has no condition channels"
-            )
 
 
 def _add_rows(xp: Any, table: Any, rows: Any, values: Any) -> None:

@@ -170,7 +170,7 @@ class UNet(nn.Module):
 
         Raises ValueError for a shape, or an argument, that the configuration does not allow.
         """
-        self._check(x, t, labels, condition)
+        unet.require_inputs(self.config, x, t, labels, condition)
         dtype = self.input.weight.dtype
         fine = torch.promote_types(dtype, torch.float32)
         e = self.time_1(sinusoid(t, self.config, fine).to(dtype))
@@ -194,34 +194,6 @@ class UNet(nn.Module):
                 h = torch.cat((h, skips.pop()), dim=1)
             h = block(h, e, kept.get(number))
         return cast(Tensor, self.output(F.silu(self.norm(h)))).to(x.dtype)
-
-    def _check(self, x: Tensor, t: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
-        config = self.config
-        if x.ndim != 4 or x.shape[1] != config.channels:
-            raise ValueError(
-                f"x must have shape (batch, {config.channels}, height, width), got {tuple(x.shape)}"
-            )
-        if x.shape[2] % config.stride or x.shape[3] % config.stride:
-            raise ValueError(
-                f"the height and width of x must be divisible by {config.stride}, "
-                f"for {len(config.multipliers)} levels; got {tuple(x.shape)}"
-            )
-        if t.shape != x.shape[:1]:
-            raise ValueError(f"t must have shape ({x.shape[0]},), got {tuple(t.shape)}")
-        if labels is not None and not config.classes:
-            raise ValueError("labels must be left out: the network has no classes")
-        if labels is None and config.classes and not config.null_class:
-            raise ValueError("labels must be given: the network has no null class")
-        if labels is not None and labels.shape != t.shape:
-            raise ValueError(f"labels must have shape ({x.shape[0]},), got {tuple(labels.shape)}")
-        wanted = (x.shape[0], config.condition_channels, *x.shape[2:])
-        given = None if condition is None else tuple(condition.shape)
-        if given != (wanted if config.condition_channels else None):
-            raise ValueError(
-                f"condition must have shape {wanted}, got {given}"
-                if config.condition_channels
-                else "condition must be left out: the network has no condition channels"
-            )
 
 
 def _module(block: Block, config: UNetConfig) -> nn.Module:

@@ -26,6 +26,7 @@ What the blocks compute, on states of shape (batch, channels, height, width):
 from .config import UNetConfig
 from .dropout import kept
 from .initial import initial
+from .inputs import require_inputs
 from .layout import Block, Layout, Resample, Residual, layout
 from .parameters import Parameter, count, parameters
 
@@ -41,4 +42,5 @@ __all__ = [
     "kept",
     "layout",
     "parameters",
+    "require_inputs",
 ]
