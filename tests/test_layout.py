@@ -42,6 +42,7 @@ FLOORS = [
     "verify",
     "training",
     "cli",
+    "__main__",
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names.split()}
 

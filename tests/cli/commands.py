@@ -72,7 +72,7 @@ def start(
     *words: Any, interruptible: bool = False, environment: Mapping[str, str] | None = None
 ) -> "subprocess.Popen[str]":
     """The command in a process of its own, as the shell starts it."""
-    how = ["-c", INTERRUPTIBLE] if interruptible else ["-m", "diffcore.cli"]
+    how = ["-c", INTERRUPTIBLE] if interruptible else ["-m", "diffcore"]
     return subprocess.Popen(
         [sys.executable, *how, *map(str, words)],
         stdout=subprocess.PIPE,
