@@ -50,7 +50,6 @@ NOT_VERIFIED = (
     "MiniMaxH3Scheduler",
     "RFD4ProteinaScheduler",
     "RePaintScheduler",
-    "ScoreSdeVeScheduler",
 )
 """Refused, in words that the table repeats."""
 
@@ -60,6 +59,7 @@ OF_ANOTHER_KIND = {
     "HeliosScheduler": "goes through states of several sizes, a stage at a time",
     "PiflowScheduler": "takes several x_0 from one call of its network",
     "SCMScheduler": "a consistency model's, of one or two calls",
+    "ScoreSdeVeScheduler": "has `step_pred` and `step_correct`, of no kind that is verified",
     "VQDiffusionScheduler": "steps tokens, which have no Gaussian noise",
 }
 STEPPED = ("calls", "spacing", "mean", "variance", "plan", "exactness", "linear", "draws", "runs")
