@@ -63,6 +63,25 @@ def test_a_sampler_that_is_slightly_off_is_not_told_to_be_what_it_claims():
     assert cause(made, claim("ddpm", variance="large")) == ""
 
 
+@pytest.mark.parametrize("check", ["mean", "variance"])
+def test_the_level_that_a_state_is_at_is_named(check):
+    def past_its_time(schedule, times):
+        """DDIM by way of 403, where the network is told 400."""
+        first, second = samplers.ddim(schedule, (times[0], 403, times[2])).stages
+        return replace(
+            samplers.ddim(schedule, times),
+            stages=(replace(first, time_next=400), replace(second, time=400)),
+        )
+
+    def found(planner):
+        made = planned.subject(planner, SCHEDULE, lambda schedule, n: (500, 400, 300), steps=(2,))
+        return examine(made, [c for c in checks.CHECKS if c.name == check])[check].cause
+
+    assert found(past_its_time) == "the state is at the level of time 403, not of 400"
+    off = changed(lambda stage: scaled(stage, "x", 1.0 - 4e-4))
+    assert found(off) == found(samplers.ddim) == ""
+
+
 def test_a_kl_that_is_slightly_off_is_not_told_to_be_another():
     """Where the variances are alike the KL is nearly the same both ways round."""
     logs = bound.Logs(np.zeros((3, 2)), np.full((3, 2), 1e-7), np.full((3, 2), 0.3))

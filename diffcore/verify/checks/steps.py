@@ -19,6 +19,7 @@ import numpy as np
 
 from ..._arrays import Host
 from ...plan import Plan
+from ...schedules import DiscreteSchedule
 from .. import coefficients, reading
 from ..claims import Claim, claim
 from ..coefficients import Coefficients
@@ -27,6 +28,9 @@ from ..outcome import Outcome
 from ..reading import Reading
 from ..rounding import SAFETY, closed_bound, open_bound, time_bound
 from ..subject import Sampler, Subject
+
+NEAR = 0.02
+"""A state is at a level if it is off by less than that share of the way to the next."""
 
 SMALL, LARGE = claim("ddpm"), claim("ddpm", variance="large")
 
@@ -180,15 +184,34 @@ def _point_mass(
         has = of(found, start)
         bounds = closed_bound(sampler, partial(of, start=start), len(wanted))
         for k in range(1, len(wanted)):
+            error, bound = float(abs(has[k] - wanted[k])), float(bounds[k])
             yield Outcome(
-                error=float(abs(has[k] - wanted[k])),
-                bound=float(bounds[k]),
+                error=error,
+                bound=bound,
                 where=f"{'end' if k == len(wanted) - 1 else f'call {k}'}, {sampler.label}: "
                 f"{name} {has[k]:.6g} for {wanted[k]:.6g}",
+                cause="" if error <= bound else _elsewhere(sampler, found, k, times[k]),
                 note=note,
                 at=k,
                 axis=sampler.label,
             )
+
+
+def _elsewhere(sampler: Sampler, found: Reading, k: int, time: float) -> str:
+    """The time at whose level the state is instead, in words; empty where there is none."""
+    schedule = sampler.schedule
+    if not isinstance(schedule, DiscreteSchedule):
+        return ""
+    start = schedule(sampler.grid[0])
+    state = np.array([found.mean(start.alpha)[k], found.deviation(start.sigma)[k]])
+    levels = np.stack([schedule.alpha, schedule.sigma], axis=1)
+    off = np.linalg.norm(levels - state, axis=1)
+    nearest = int(np.argmin(off))
+    around = levels[max(nearest - 1, 0) : nearest + 2]
+    apart = np.linalg.norm(np.diff(around, axis=0), axis=1)
+    if nearest == time or off[nearest] > NEAR * np.min(apart):
+        return ""
+    return f"the state is at the level of time {nearest}, not of {time:g}"
 
 
 def _is_large(subject: Subject, sampler: Sampler) -> bool:
