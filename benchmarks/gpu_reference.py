@@ -18,7 +18,6 @@ import host_cuda
 import kernel_cases
 from device_checks import CONFIGS, Row, awake, compare, distance, inputs
 from diffcore.training.draws import Batch, Draws
-from diffcore.training.recipe import Recipe
 from diffcore.training.recipe import load as load_recipe
 from diffcore.training.stepper import Task
 from diffcore.unet import UNetConfig
@@ -89,7 +88,7 @@ def lock_step(device: torch.device) -> Iterator[Row]:
     small = ["training.batch=16", "unet.width=16", "unet.groups=4", "unet.dropout=0.1"]
     made = load_recipe("digits", small)
     images, _ = made.data.load()
-    task = _task(made, made.unet_config(images))
+    task = Task.of(made, made.unet_config(images))
     draws = Draws(
         images=images,
         schedule=task.schedule,
@@ -109,19 +108,13 @@ def lock_step(device: torch.device) -> Iterator[Row]:
         yield Row(f"reference's {steps} losses, {np.dtype(kind).name}", error, bound)
 
 
-def _task(made: Recipe, unet: UNetConfig) -> Task:
-    return Task(
-        recipe=made, unet=unet, schedule=made.make_schedule(), predicts=made.make_prediction()
-    )
-
-
 def timings(device: torch.device, rounds: int) -> Iterator[tuple[str, str, str]]:
     """Forward pass and training step against PyTorch eager, both in float32 without TF32."""
     width, batch = (128, 64) if device.type == "cuda" else (16, 2)
     unet = UNetConfig(
         image_size=32, channels=3, width=width, multipliers=(1, 2, 2), attention=(16,), groups=8
     )
-    task = _task(load_recipe("digits", ["training.precision=float32"]), unet)
+    task = Task.of(load_recipe("digits", ["training.precision=float32"]), unet)
     x_0 = np.random.default_rng(0).uniform(-1.0, 1.0, (batch, 3, 32, 32)).astype(np.float32)
     update = Batch(x_0=x_0, t=1 + np.arange(batch) % 100, labels=None, seed=0, step=0)
     here, there = ReferenceStepper(task, kernels_on(device)), TorchStepper(task, device)

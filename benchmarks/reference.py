@@ -51,9 +51,7 @@ def calls(backend: str, size: str, batch: int) -> dict[str, Callable[[], Any]]:
     side, _, channels = map(int, size.split("x"))
     made = Recipe()
     config = UNetConfig(image_size=side, channels=channels, **SIZES[size])
-    task = Task(
-        recipe=made, unet=config, schedule=made.make_schedule(), predicts=made.make_prediction()
-    )
+    task = Task.of(made, config)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, channels, side, side), dtype=np.float32).clip(-1, 1)
     t = rng.integers(1, 1001, batch)

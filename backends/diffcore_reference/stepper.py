@@ -5,9 +5,7 @@
 All weights are one flat array, and so are their gradients, moments and average.
 """
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +15,7 @@ from diffcore.denoisers import Clip
 from diffcore.noise import integers, portable
 from diffcore.plan import Denoise
 from diffcore.training.draws import Batch
+from diffcore.training.inputs import EMA, FIRST, RAW, SECOND, Inputs, slices
 from diffcore.training.network_time import as_denoiser
 from diffcore.training.objective import Objective
 from diffcore.training.stepper import State, Task, Update, Weights
@@ -25,20 +24,6 @@ from .device import on_host
 from .kernels.arrays import Arrays
 from .loss_gradient import loss_gradient
 from .unet import UNet
-
-FIRST, SECOND = "adam.first.", "adam.second."
-RAW, EMA = "weights.", "ema."
-ALL = slice(None)
-
-
-class _Inputs(NamedTuple):
-    """A batch on the device."""
-
-    x_0: Any
-    t: Any
-    eps: Any
-    labels: Any
-    condition: Any
 
 
 class ReferenceStepper:
@@ -68,8 +53,8 @@ class ReferenceStepper:
         seeds = integers(batch.seed, batch.step, parts, 2**32)
         weights.gradient[...] = 0
         total = xp.zeros((), self.dtype)
-        for seed, rows in zip(seeds, _slices(len(batch), parts), strict=True):
-            total = total + self._learn(inputs, rows, int(seed), len(batch))
+        for seed, rows in zip(seeds, slices(len(batch), parts), strict=True):
+            total = total + self._learn(inputs.rows(rows), int(seed), len(batch))
         norm = xp.sqrt(xp.vdot(weights.gradient, weights.gradient))
         scale = 1.0
         if training.clip:
@@ -152,12 +137,10 @@ class ReferenceStepper:
             (EMA, self.average),
         )
 
-    def _learn(self, inputs: _Inputs, rows: slice, seed: int, batch: int) -> Any:
-        """Add the gradient of the rows' share of the mean loss; returns that share."""
+    def _learn(self, inputs: Inputs, seed: int, batch: int) -> Any:
+        """Add the gradient of these samples' share of the mean loss; returns that share."""
         pulls: list[Any] = []
-        x_0, t, eps = inputs.x_0[rows], inputs.t[rows], inputs.eps[rows]
-        labels = None if inputs.labels is None else inputs.labels[rows]
-        condition = None if inputs.condition is None else inputs.condition[rows]
+        x_0, t, eps, labels, condition = inputs
         kept = self._kept(tuple(x_0.shape), seed)
 
         def network(x: Any, time: Any) -> Any:
@@ -183,18 +166,12 @@ class ReferenceStepper:
         network = self.averaged if weights == "ema" else self.network
         return network(x, t, labels, condition)
 
-    def _inputs(self, batch: Batch) -> _Inputs:
+    def _inputs(self, batch: Batch) -> Inputs:
         x_0 = self.array(batch.x_0)
         eps = portable(batch.seed)(x_0, batch.step)
         labels = None if batch.labels is None else self._send(batch.labels)
         condition = None if batch.condition is None else self.array(batch.condition)
-        return _Inputs(x_0, self._send(batch.t), eps, labels, condition)
+        return Inputs(x_0, self._send(batch.t), eps, labels, condition)
 
     def _send(self, host: npt.NDArray[Any]) -> Any:
         return self.kernels.xp.asarray(host)
-
-
-def _slices(n: int, parts: int) -> Iterator[slice]:
-    """`parts` slices of n rows, of sizes that differ by at most one."""
-    edges = [n * i // parts for i in range(parts + 1)]
-    return (slice(a, b) for a, b in pairwise(edges))

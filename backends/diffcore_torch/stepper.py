@@ -9,8 +9,7 @@ AdamW's moments are all the state there is.
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
-from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ from diffcore.denoisers import Clip
 from diffcore.noise import integers
 from diffcore.plan import Denoise
 from diffcore.training.draws import Batch
+from diffcore.training.inputs import EMA, FIRST, RAW, SECOND, Inputs, slices
 from diffcore.training.network_time import as_denoiser
 from diffcore.training.objective import Objective
 from diffcore.training.stepper import State, Task, Update, Weights
@@ -30,20 +30,6 @@ from . import ema
 from .noise import DeviceNoise
 from .optimizer import adamw
 from .unet import UNet
-
-FIRST, SECOND = "adam.first.", "adam.second."
-RAW, EMA = "weights.", "ema."
-ALL = slice(None)
-
-
-class _Inputs(NamedTuple):
-    """A batch on the device."""
-
-    x_0: Tensor
-    t: Tensor
-    eps: Tensor
-    labels: Tensor | None
-    condition: Tensor | None
 
 
 class TorchStepper:
@@ -89,10 +75,11 @@ class TorchStepper:
         parts = training.accumulate
         seeds = integers(batch.seed, batch.step, parts, 2**32)
         total = torch.zeros((), device=self.device, dtype=self.dtype)
-        for seed, rows in zip(seeds, _slices(len(batch), parts), strict=True):
-            kept = self._kept(tuple(inputs.x_0[rows].shape), int(seed))
+        for seed, rows in zip(seeds, slices(len(batch), parts), strict=True):
+            part = inputs.rows(rows)
+            kept = self._kept(tuple(part.x_0.shape), int(seed))
             network = partial(self.forward, kept=kept) if kept else self.forward
-            loss = self._losses(network, inputs, rows).sum() / len(batch)
+            loss = self._losses(network, part).sum() / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = nn.utils.clip_grad_norm_(
@@ -174,17 +161,10 @@ class TorchStepper:
     def _network(self, weights: Weights) -> UNet:
         return self.average if weights == "ema" else self.network.eval()
 
-    def _losses(self, network: Callable[..., Tensor], inputs: _Inputs, rows: slice = ALL) -> Tensor:
-        labels = None if inputs.labels is None else inputs.labels[rows]
-        condition = None if inputs.condition is None else inputs.condition[rows]
-        losses = self.objective(
-            partial(self._call, network, labels, condition),
-            self.tables,
-            inputs.x_0[rows],
-            inputs.t[rows],
-            inputs.eps[rows],
-        )
-        return cast(Tensor, losses)
+    def _losses(self, network: Callable[..., Tensor], inputs: Inputs) -> Tensor:
+        x_0, t, eps, labels, condition = inputs
+        called = partial(self._call, network, labels, condition)
+        return cast(Tensor, self.objective(called, self.tables, x_0, t, eps))
 
     def _call(
         self,
@@ -198,13 +178,13 @@ class TorchStepper:
         with half:
             return network(x, t, labels, condition).to(x.dtype)
 
-    def _inputs(self, batch: Batch) -> _Inputs:
+    def _inputs(self, batch: Batch) -> Inputs:
         x_0 = self.array(batch.x_0)
         eps = self.noise(batch.seed, x_0, batch.step)
         eps = eps.contiguous(memory_format=torch.channels_last)
         labels = None if batch.labels is None else self._send(batch.labels)
         condition = None if batch.condition is None else self.array(batch.condition)
-        return _Inputs(x_0, self._send(batch.t), eps, labels, condition)
+        return Inputs(x_0, self._send(batch.t), eps, labels, condition)
 
     def _send(self, host: npt.NDArray[Any]) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(host))
@@ -212,12 +192,6 @@ class TorchStepper:
             return x.to(self.device)
         # From pinned memory the copy joins the device's queue, and the host goes on.
         return x.pin_memory().to(self.device, non_blocking=True)
-
-
-def _slices(n: int, parts: int) -> Iterator[slice]:
-    """`parts` slices of n rows, of sizes that differ by at most one."""
-    edges = [n * i // parts for i in range(parts + 1)]
-    return (slice(a, b) for a, b in pairwise(edges))
 
 
 def _on_host(tensor: Tensor) -> npt.NDArray[Any]:

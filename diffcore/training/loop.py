@@ -69,12 +69,7 @@ def fit(
     ValueError where the recipe and the data, or the run's own past, do not go together.
     """
     images, held_out = recipe.data.load()
-    task = Task(
-        recipe=recipe,
-        unet=recipe.unet_config(images),
-        schedule=recipe.make_schedule(),
-        predicts=recipe.make_prediction(),
-    )
+    task = Task.of(recipe, recipe.unet_config(images))
     saved = state.load(run, recipe, images.digest()) if resume else None
     stepper = make_stepper(task)
     run.write_text(run.recipe, recipe.to_toml())

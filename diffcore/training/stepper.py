@@ -26,6 +26,16 @@ class Task:
     schedule: Schedule
     predicts: Prediction
 
+    @classmethod
+    def of(cls, recipe: Recipe, unet: UNetConfig) -> "Task":
+        """What a recipe asks of the network of that configuration."""
+        return cls(
+            recipe=recipe,
+            unet=unet,
+            schedule=recipe.make_schedule(),
+            predicts=recipe.make_prediction(),
+        )
+
 
 class Update(NamedTuple):
     """What an update tells: its loss and the norm of its gradient before clipping.

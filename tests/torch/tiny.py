@@ -62,12 +62,7 @@ def write_images(path: Path, n: int = 60, classes: int = 3, side: int = 4) -> Pa
 
 
 def task(made: Recipe, images: Images) -> Task:
-    return Task(
-        recipe=made,
-        unet=made.unet_config(images),
-        schedule=made.make_schedule(),
-        predicts=made.make_prediction(),
-    )
+    return Task.of(made, made.unet_config(images))
 
 
 def stepper(made: Recipe, images: Images) -> TorchStepper:
