@@ -79,13 +79,19 @@ def norm(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[A
     return y, pull
 
 
-def norm_silu(kernels: Arrays, p: Affine, x: Any, groups: int, eps: float) -> tuple[Any, Pull]:
-    """y = silu(z), z = weight xhat + bias, in one pass each way: dz = dy silu'(z), then `norm`."""
+def norm_silu(
+    kernels: Arrays, p: Affine, x: Any, groups: int, eps: float, added: Any = None
+) -> tuple[Any, Pull]:
+    """y = silu(z), z = weight xhat + bias, in one pass each way: dz = dy silu'(z), then `norm`.
+
+    added: (batch, channels), of which xhat is that of x + added; its gradient is the sum of dx over
+    the pixels, and left to the caller.
+    """
     gain, bias = p.weight.value[None], p.bias.value[None]
-    y, statistics = kernels.normalise_silu(x, None, gain, bias, groups, eps)
+    y, statistics = kernels.normalise_silu(x, added, gain, bias, groups, eps)
 
     def pull(dy: Any) -> Any:
-        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, None, gain, bias, statistics)
+        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, added, gain, bias, statistics)
         kernels.gather(dgain, p.weight.gradient)
         kernels.gather(dbias, p.bias.gradient)
         return dx
@@ -100,13 +106,10 @@ def added_norm_silu(
 
     pull gives dx, and de = sum of dx over the pixels.
     """
-    gain, bias = p.weight.value[None], p.bias.value[None]
-    y, statistics = kernels.normalise_silu(x, e, gain, bias, groups, eps)
+    y, of_sum = norm_silu(kernels, p, x, groups, eps, added=e)
 
     def pull(dy: Any) -> tuple[Any, Any]:
-        dx, dgain, dbias = kernels.normalise_silu_pull(dy, x, e, gain, bias, statistics)
-        kernels.gather(dgain, p.weight.gradient)
-        kernels.gather(dbias, p.bias.gradient)
+        dx = of_sum(dy)
         return dx, kernels.sum_pixels(dx)
 
     return y, pull

@@ -26,6 +26,22 @@ class Statistics(NamedTuple):
     rstd: Any
 
 
+class Factors(NamedTuple):
+    """The numbers of one update by AdamW: those of its equations that no array holds."""
+
+    scale: float
+    b_1: float
+    b_2: float
+    kept: float
+    """1 - rate decay"""
+    rate: float
+    """rate / (1 - b_1^step)"""
+    root: float
+    """1 / sqrt(1 - b_2^step)"""
+    move: float
+    """1 - ema"""
+
+
 class Arrays:
     """Kernels in the operations of an array module `xp`: NumPy or CuPy.
 
@@ -233,10 +249,10 @@ class Arrays:
         return dy * s * (1.0 + z * (1.0 - s))
 
     def _sigmoid(self, z: Any) -> Any:
+        if z.dtype.kind != "f":  # Complex, which has no order.
+            return 1.0 / (1.0 + self.xp.exp(-z))
         # exp of what is not positive does not overflow.
-        small = self.xp.exp(-self.xp.abs(z)) if z.dtype.kind == "f" else self.xp.exp(-z)
-        if z.dtype.kind != "f":
-            return 1.0 / (1.0 + small)
+        small = self.xp.exp(-self.xp.abs(z))
         return self.xp.where(z >= 0, 1.0, small) / (1.0 + small)
 
     def attend(self, qkv: Any, heads: int) -> tuple[Any, Any]:
@@ -324,15 +340,30 @@ class Arrays:
         (Loshchilov & Hutter 2019, algorithm 2.) step counts from 1.
         """
         b_1, b_2 = betas
+        factors = Factors(
+            scale=scale,
+            b_1=b_1,
+            b_2=b_2,
+            kept=1.0 - rate * decay,
+            rate=rate / (1.0 - b_1**step),
+            root=1.0 / math.sqrt(1.0 - b_2**step),
+            move=1.0 - ema,
+        )
+        self._update(w, g, first, second, average, factors)
+
+    def _update(
+        self, w: Any, g: Any, first: Any, second: Any, average: Any, factors: Factors
+    ) -> None:
+        """`adamw`, its numbers worked out."""
+        scale, b_1, b_2, kept, rate, root, move = factors
         g = g * scale
         first *= b_1
         first += (1.0 - b_1) * g
         second *= b_2
         second += (1.0 - b_2) * (g * g)
-        w *= 1.0 - rate * decay
-        root = self.xp.sqrt(second) * (1.0 / math.sqrt(1.0 - b_2**step)) + 1e-8
-        w -= (rate / (1.0 - b_1**step)) * first / root
-        average += (1.0 - ema) * (w - average)
+        w *= kept
+        w -= rate * first / (self.xp.sqrt(second) * root + 1e-8)
+        average += move * (w - average)
 
 
 def _pixels(values: Any) -> Any:

@@ -1,14 +1,14 @@
 """`Arrays` on a CPU."""
 
-import math
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numba
 import numpy as np
 
-from ..arrays import SAME, Arrays, Padding, Statistics
+from ..arrays import SAME, Arrays, Factors, Padding, Statistics
 from . import attention, convolution, images, linear, norm, update
+from .lanes import WIDTH
 from .pool import Pool
 from .products import SGEMM
 from .threads import ONE_BLAS_THREAD
@@ -89,28 +89,28 @@ class Cpu(Arrays):
     def normalise(
         self, x: Any, added: Any, gain: Any, bias: Any, groups: int, eps: float
     ) -> tuple[Any, Statistics]:
-        if not _fast(x) or x.shape[3] % norm.LANES:
+        if not _fast(x) or x.shape[3] % WIDTH:
             return super().normalise(x, added, gain, bias, groups, eps)
         return self._normalise(x, added, gain, bias, groups, eps, curved=False)
 
     def normalise_silu(
         self, x: Any, added: Any, gain: Any, bias: Any, groups: int, eps: float
     ) -> tuple[Any, Statistics]:
-        if not _fast(x) or x.shape[3] % norm.LANES:
+        if not _fast(x) or x.shape[3] % WIDTH:
             return super().normalise_silu(x, added, gain, bias, groups, eps)
         return self._normalise(x, added, gain, bias, groups, eps, curved=True)
 
     def normalise_pull(
         self, dz: Any, x: Any, added: Any, gain: Any, statistics: Statistics
     ) -> tuple[Any, Any, Any]:
-        if not _fast(dz, x) or x.shape[3] % norm.LANES:
+        if not _fast(dz, x) or x.shape[3] % WIDTH:
             return super().normalise_pull(dz, x, added, gain, statistics)
         return self._normalise_pull(dz, x, added, gain, None, statistics, curved=False)
 
     def normalise_silu_pull(
         self, dy: Any, x: Any, added: Any, gain: Any, bias: Any, statistics: Statistics
     ) -> tuple[Any, Any, Any]:
-        if not _fast(dy, x) or x.shape[3] % norm.LANES:
+        if not _fast(dy, x) or x.shape[3] % WIDTH:
             return super().normalise_silu_pull(dy, x, added, gain, bias, statistics)
         return self._normalise_pull(dy, x, added, gain, bias, statistics, curved=True)
 
@@ -191,34 +191,11 @@ class Cpu(Arrays):
     def halve_pull(self, dy: Any) -> Any:
         return self._double(dy, 0.25) if _fast(dy) else super().halve_pull(dy)
 
-    def adamw(
-        self,
-        w: Any,
-        g: Any,
-        first: Any,
-        second: Any,
-        average: Any,
-        *,
-        rate: float,
-        betas: tuple[float, float],
-        decay: float,
-        step: int,
-        ema: float,
-        scale: float,
+    def _update(
+        self, w: Any, g: Any, first: Any, second: Any, average: Any, factors: Factors
     ) -> None:
-        b_1, b_2 = betas
-        numbers = (
-            scale,
-            b_1,
-            1.0 - b_1,
-            b_2,
-            1.0 - b_2,
-            1.0 - rate * decay,
-            rate / (1.0 - b_1**step),
-            1.0 / math.sqrt(1.0 - b_2**step),
-            1e-8,
-            1.0 - ema,
-        )
+        scale, b_1, b_2, *others, move = factors
+        numbers = (scale, b_1, 1.0 - b_1, b_2, 1.0 - b_2, *others, 1e-8, move)
         update.adamw(w, g, first, second, average, tuple(map(w.dtype.type, numbers)))
 
     def _affine(self, x: Any, w: Any, bias: Any, added: Any) -> Any:

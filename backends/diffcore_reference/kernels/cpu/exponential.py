@@ -10,7 +10,6 @@ from numba.extending import intrinsic
 from .lanes import Lanes
 
 f = np.float32
-FAST = {"fastmath": True, "cache": True}
 
 
 def exponential(x: Lanes) -> Lanes:

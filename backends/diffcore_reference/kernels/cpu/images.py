@@ -2,7 +2,8 @@
 
 from numba import njit, prange
 
-from .exponential import FAST, f, sigmoid
+from .exponential import f, sigmoid
+from .products import FAST
 
 
 @njit(parallel=True, **FAST)

@@ -10,9 +10,9 @@ import numpy as np
 from numba import njit, prange
 
 from .channels import combined, curved, curved_sums, moments, straight, straight_sums
-from .exponential import FAST, f
-
-LANES = 16
+from .exponential import f
+from .lanes import WIDTH as LANES
+from .products import FAST
 
 
 @njit(parallel=True, **FAST)

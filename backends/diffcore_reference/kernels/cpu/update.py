@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, prange
 
-from .exponential import FAST
+from .products import FAST
 
 
 @njit(parallel=True, **FAST)

@@ -14,10 +14,11 @@ and that of the input the same convolution with the weight turned round. The tra
 import numpy as np
 from numba import njit, prange
 
+from .lanes import WIDTH
 from .products import FAST, product
 from .tiles import to_adjoint, to_input, to_kernel, to_output, to_transpose, to_weight
 
-GROUP = 16
+GROUP = WIDTH
 """Channels of one transform; as many numbers between the 36 parts keep them off one cache line's
 place, which distances that are powers of two would have in common."""
 f = np.float32

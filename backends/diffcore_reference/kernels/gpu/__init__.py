@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import SAME, Arrays, Padding, Statistics
+from ..arrays import SAME, Arrays, Factors, Padding, Statistics
 
 THREADS = 256
 TYPES = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
@@ -110,33 +110,11 @@ class Gpu(Arrays):
         self._run("normalise_pull", dx, (dz, x, added, gain, *statistics, *means, dx), (), shape)
         return dx, dgain, dbias
 
-    def adamw(
-        self,
-        w: Any,
-        g: Any,
-        first: Any,
-        second: Any,
-        average: Any,
-        *,
-        rate: float,
-        betas: tuple[float, float],
-        decay: float,
-        step: int,
-        ema: float,
-        scale: float,
+    def _update(
+        self, w: Any, g: Any, first: Any, second: Any, average: Any, factors: Factors
     ) -> None:
-        b_1, b_2 = betas
-        numbers = (
-            scale,
-            b_1,
-            b_2,
-            1.0 - rate * decay,
-            rate / (1.0 - b_1**step),
-            1.0 / math.sqrt(1.0 - b_2**step),
-            1.0 - ema,
-        )
         arrays = (w, g, first, second, average)
-        size = (np.int64(w.size), *map(w.dtype.type, numbers))
+        size = (np.int64(w.size), *map(w.dtype.type, factors))
         self.launch("adamw", w.dtype, w.size, (*arrays, *size))
 
     def _statistics(self, x: Any, added: Any, groups: int, eps: float) -> Statistics:
