@@ -143,7 +143,8 @@ class UNet(nn.Module):
             self.norm = nn.GroupNorm(config.groups, first, config.norm_eps)
             self.output = nn.Conv2d(first, config.out_channels, 3, padding=1)
         self.to_empty(device=torch.get_default_device())
-        self.initialise(seed)
+        if not self.input.weight.is_meta:
+            self.initialise(seed)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:

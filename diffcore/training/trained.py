@@ -72,7 +72,7 @@ class Trained:
         threshold: Threshold | None = None,
     ) -> Denoise:
         """The same, but that gradients pass from what it returns to x_t, where there are any."""
-        chosen = None if labels is None else _checked(labels, self.unet)
+        chosen = None if labels is None else self.array(_checked(labels, self.unet))
         if chosen is None and self.unet.classes and not self.unet.null_class:
             raise ValueError("labels must be given: the network has no null class")
         return self._denoiser(
@@ -95,10 +95,11 @@ class Trained:
         """
         if not self.unet.classes or not self.unet.null_class:
             raise ValueError("the network must have classes and a null class to be guided")
-        chosen = _checked(labels, self.unet)
+        chosen = self.array(_checked(labels, self.unet))
+        none = self.array(np.array(self.unet.classes))
 
-        def both(n: int) -> npt.NDArray[np.int64]:
-            return np.append(_each(chosen, n // 2), np.full(n // 2, self.unet.classes))
+        def both(n: int) -> Any:
+            return namespace(chosen).concat([_each(label, n // 2) for label in (chosen, none)])
 
         pair: Denoise = self.without_gradients(self._denoiser(both, condition, None))
         guided = batched(pair, rule)
@@ -106,7 +107,7 @@ class Trained:
 
     def _denoiser(
         self,
-        labels: Callable[[int], npt.NDArray[np.int64] | None],
+        labels: Callable[[int], Any],
         condition: Any,
         threshold: Threshold | None,
     ) -> Denoise:
@@ -120,12 +121,10 @@ class Trained:
             shown = self.array(np.asarray(to_host(shown), np.float32))
 
         def network(x: Any, t: Any) -> Any:
-            n = x.shape[0]
-            own = labels(n)
-            beside = shown
+            n, beside = x.shape[0], shown
             if beside is not None and beside.shape[0] != n:
                 beside = namespace(x).concat([beside] * (n // beside.shape[0]))
-            return self.network(x, t, None if own is None else self.array(own), beside)
+            return self.network(x, t, labels(n), beside)
 
         return as_denoiser(
             network,
@@ -136,11 +135,13 @@ class Trained:
         )
 
 
-def _each(labels: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
-    """One label for each of n samples."""
-    if labels.ndim and len(labels) != n:
-        raise ValueError(f"labels must be one, or one for each of {n} samples, got {len(labels)}")
-    return np.broadcast_to(labels, (n,))
+def _each(labels: Any, n: int) -> Any:
+    """One label for each of n samples, of the backend's array of one or of n."""
+    if labels.ndim and labels.shape[0] != n:
+        raise ValueError(
+            f"labels must be one, or one for each of {n} samples, got {labels.shape[0]}"
+        )
+    return namespace(labels).broadcast_to(labels, (n,))
 
 
 def _checked(labels: Any, unet: UNetConfig) -> npt.NDArray[np.int64]:
