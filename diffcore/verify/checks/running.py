@@ -49,8 +49,8 @@ def _draws_unseen(subject: Subject, sampler: Sampler) -> bool:
             x = subject.make(np.zeros((1, *reading.SAMPLE)), subject.dtypes[-1])
             return to_host(sampler.launch(lambda x_t, t, k: np.zeros(x_t.shape), x, 0).states[-1])
 
-    first, second = end(), end()
-    return bool(np.any(first != 0.0) and np.any(first != second))
+    first = end()
+    return bool(np.any(first != 0.0) and np.any(first != end()))
 
 
 def linear(subject: Subject) -> Iterator[Outcome]:
