@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from diffcore_reference.device import gpu_here
+
 settings.register_profile(
     "diffcore",
     deadline=None,
@@ -44,19 +46,8 @@ def namespace_of(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _has_cupy() -> bool:
-    if importlib.util.find_spec("cupy") is None:
-        return False
-    import cupy
-
-    try:
-        return bool(cupy.cuda.runtime.getDeviceCount())
-    except cupy.cuda.runtime.CUDARuntimeError:
-        return False
-
-
 LIBRARIES = ["numpy", "torch", "jax", "dask", "array_api_strict"]
-if _has_cupy():
+if gpu_here():
     LIBRARIES.append("cupy")
 
 

@@ -18,7 +18,7 @@ def chosen_kernels(device: str = "auto") -> Arrays:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r}")
-    if device == "cuda" or (device == "auto" and _gpu_here()):
+    if device == "cuda" or (device == "auto" and gpu_here()):
         from .kernels.gpu import on_device
 
         return on_device()
@@ -29,7 +29,8 @@ def chosen_kernels(device: str = "auto") -> Arrays:
     return Arrays(np)
 
 
-def _gpu_here() -> bool:
+def gpu_here() -> bool:
+    """Whether CuPy is installed and finds a GPU."""
     if importlib.util.find_spec("cupy") is None:
         return False
     import cupy

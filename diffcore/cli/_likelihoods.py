@@ -25,6 +25,7 @@ from ..training.data import load_images
 from ..training.images import Images
 from ..training.run_folder import RunFolder
 from . import _backends, _sampling
+from ._batches import batches, evaluated
 
 Schedule = DiscreteSchedule | ContinuousSchedule
 Double = npt.NDArray[np.float64]
@@ -137,8 +138,7 @@ def _images(source: Path, data: str | None, unet: Any) -> Images:
 
 def _parts(task: _Task) -> list[tuple[slice, Any]]:
     """Slices of the images, `batch` at most each, and their labels for the network."""
-    n, batch = len(task.x_0), task.args.batch
-    parts = [slice(start, min(start + batch, n)) for start in range(0, n, batch)]
+    parts = batches(len(task.x_0), task.args.batch)
     return [(part, None if task.labels is None else task.labels[part]) for part in parts]
 
 
@@ -157,13 +157,8 @@ def _bound(task: _Task) -> tuple[likelihood.Bound[Any], tuple[float, ...]]:
         denoisers = [(part, trained.denoise(labels)) for part, labels in _parts(task)]
 
         def denoise(x_t: Double, t: float, /) -> Any:
-            found = []
-            for part, of_part in denoisers:
-                output = of_part(trained.array(x_t[part]), t)
-                pair = output if isinstance(output, Denoised) else (output,)
-                found.append([trained.host(array).astype(np.float64) for array in pair])
-                bar.update()
-            joined = [np.concatenate(arrays) for arrays in zip(*found, strict=True)]
+            found = evaluated(trained, denoisers, x_t, t, bar)
+            joined = [array.astype(np.float64) for array in found]
             return Denoised(*joined) if len(joined) == 2 and not fixed else joined[0]
 
         bound = likelihood.variational_bound(
@@ -237,13 +232,8 @@ def _flow(task: _Task, plan: Plan) -> Double:
             )
 
         def divergence(x: Double, t: float) -> tuple[Double, Double]:
-            found = []
-            for part, of_part in of_parts:
-                pair = of_part(trained.array(x[part]), t)
-                found.append([trained.host(array).astype(np.float64) for array in pair])
-                bar.update()
-            x_0, trace = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-            return x_0, trace
+            x_0, trace = evaluated(trained, of_parts, x, t, bar)
+            return x_0.astype(np.float64), trace.astype(np.float64)
 
         flow = likelihood.flow_log_likelihood(schedule, divergence, plan, alpha * x_0)
     return likelihood.bits_per_dimension(flow.log_density + d * math.log(alpha), d, task.bin_width)

@@ -20,6 +20,7 @@ from ..plan import Denoise, Denoised, Plan, iterate
 from ..schedules import ContinuousSchedule, DiscreteSchedule
 from ..tasks import last_part, repaint
 from ..training.pictures import Picture, grid
+from ._batches import batches, evaluated
 from ._planners import made
 from ._tasks import JUMP, Given
 
@@ -210,7 +211,6 @@ def _in_batches(
     bar: Any,
 ) -> Denoise:
     """The network's denoiser for host arrays of n images, `batch` of them at a time."""
-    parts = [slice(start, min(start + batch, n)) for start in range(0, n, batch)]
 
     def of(part: slice) -> Denoise:
         own = None if labels is None else labels[part]
@@ -222,16 +222,10 @@ def _in_batches(
             return given.guide.denoiser(trained, own, condition, threshold)
         return trained.denoise(own, condition=condition, threshold=threshold)  # type: ignore[no-any-return]
 
-    denoisers = [of(part) for part in parts]
+    denoisers = [(part, of(part)) for part in batches(n, batch)]
 
     def denoise(x: Float, t: float, /) -> Any:
-        outputs = []
-        for part, of_part in zip(parts, denoisers, strict=True):
-            output = of_part(trained.array(x[part]), t)
-            pair = output if isinstance(output, Denoised) else (output,)
-            outputs.append([trained.host(array) for array in pair])
-            bar.update()
-        joined = [np.concatenate(arrays) for arrays in zip(*outputs, strict=True)]
+        joined = evaluated(trained, denoisers, x, t, bar)
         return Denoised(*joined) if len(joined) == 2 else joined[0]
 
     return denoise
