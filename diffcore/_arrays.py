@@ -163,6 +163,9 @@ def gather(table: Any, t: Any) -> Any:
     if _is_torch(table):
         # array_api_compat's `take` first wraps negative indices, which times never are.
         return table.index_select(0, t)
+    if is_chunked(t):
+        # Dask mistakes a lone 0 of int64 for an array of its own, and then the result's shape.
+        t = xp.astype(t, xp.int32)
     return xp.take(table, t, axis=0)
 
 

@@ -252,6 +252,17 @@ def test_one_of_two_times_may_be_a_number(xp):
             np.testing.assert_allclose(as_numpy(got.variance)[row], want.variance[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("source", ["schedule", "tables"])
+def test_a_batch_of_one_at_data(xp, dtype, source):
+    schedule = schedules.linear(100)
+    x_0, eps = (make(xp, v) for v in normal(6, (1, 3), 2))
+    source = schedule if source == "schedule" else schedule.tables(x_0)
+    got = process.q_sample(source, x_0, make(xp, [0], dtype), eps)
+    assert tuple(got.shape) == (1, 3)
+    np.testing.assert_array_equal(as_numpy(got), as_numpy(x_0))
+
+
 def test_one_of_two_times_may_be_traced():
     jax = pytest.importorskip("jax")
     jnp = namespace_of("jax")
