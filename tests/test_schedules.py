@@ -396,6 +396,18 @@ def test_log_snr_of_a_level(xp):
     np.testing.assert_array_equal(ends.log_snr, [math.inf, -math.inf])
 
 
+@pytest.mark.parametrize("kind", ["vp_linear", "sub_vp", "cosine_continuous", "flow", "edm"])
+def test_log_snr_at_the_ends_warns_in_no_library(kind, xp):
+    """Dask computes later, array-api-strict by NumPy: neither may speak of a division by 0."""
+    schedule = getattr(schedules, kind)()
+    t = make(xp, [0.0, schedule.curve.t_max])
+    wanted = [math.inf, float(schedule.log_snr_at(schedule.curve.t_max))]
+    np.testing.assert_allclose(as_numpy(schedule.log_snr_at(t)), wanted, rtol=1e-12)
+    np.testing.assert_allclose(as_numpy(schedule(t).log_snr)[0], math.inf)
+    gap = schedule.log_snr_gap(t[:1], t[1:])
+    assert as_numpy(gap)[0] == math.inf
+
+
 def test_a_shifted_schedule_keeps_its_times():
     spaced = schedules.respace(schedules.linear(), [100, 300, 1000])
     for factor in (0.5, 3.0):

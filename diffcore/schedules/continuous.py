@@ -6,11 +6,8 @@ batch of times, and the time of a log SNR.
 
 import math
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from .._arrays import Array, is_array, is_number, namespace, visible
 from .curves import EDM, VE, Cosine, Curve, Flow, Shifted, SubVP, VPLinear, described
@@ -87,8 +84,7 @@ class ContinuousSchedule:
         seen = visible(t)
         if seen is not None and seen.size and not low <= seen.min() <= seen.max() <= high:
             raise ValueError(f"t must be in [0, {high:g}], got {seen.min():g}..{seen.max():g}")
-        with np.errstate(divide="ignore") if isinstance(t, np.ndarray) else nullcontext():
-            values = formula(xp, t)
+        values = formula(xp, t)
         dtype = t.dtype if like is None else like.dtype
         return tuple(xp.astype(v, dtype, copy=False) for v in values)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
-from .level import Level
+from .level import Level, log
 
 
 class Curve(Protocol):
@@ -50,7 +50,7 @@ class VPLinear:
 
     def log_snr(self, xp: Any, t: Any) -> Any:
         log_alpha_bar = self._log_alpha_bar(t)
-        return log_alpha_bar - xp.log(-xp.expm1(log_alpha_bar))
+        return log_alpha_bar - log(xp, -xp.expm1(log_alpha_bar))
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         return variance_preserving(xp, log_snr)
@@ -71,7 +71,7 @@ class SubVP:
 
     def log_snr(self, xp: Any, t: Any) -> Any:
         log_alpha_bar = VPLinear(self.beta_min, self.beta_max)._log_alpha_bar(t)
-        return log_alpha_bar - 2.0 * xp.log(-xp.expm1(log_alpha_bar))
+        return log_alpha_bar - 2.0 * log(xp, -xp.expm1(log_alpha_bar))
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         # alpha = rho (1 - alpha^2) with rho = alpha / sigma, solved for the root in (0, 1].
@@ -93,7 +93,7 @@ class Cosine:
 
     def log_snr(self, xp: Any, t: Any) -> Any:
         level = self.level(xp, t)
-        return 2.0 * (xp.log(level.alpha) - xp.log(level.sigma))
+        return 2.0 * (log(xp, level.alpha) - log(xp, level.sigma))
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         return variance_preserving(xp, log_snr)
@@ -110,7 +110,7 @@ class Flow:
         return Level(1.0 - t, 1.0 * t)
 
     def log_snr(self, xp: Any, t: Any) -> Any:
-        return 2.0 * (xp.log1p(-t) - xp.log(t))
+        return 2.0 * (log(xp, 1.0 - t) - log(xp, t))
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         return Level(_sigmoid(xp, 0.5 * log_snr), _sigmoid(xp, -0.5 * log_snr))
@@ -154,7 +154,7 @@ class EDM:
         return Level(xp.ones_like(t), 1.0 * t)
 
     def log_snr(self, xp: Any, t: Any) -> Any:
-        return -2.0 * xp.log(t)
+        return -2.0 * log(xp, t)
 
     def split(self, xp: Any, log_snr: Any) -> Level:
         return Level(xp.ones_like(log_snr), xp.exp(-0.5 * log_snr))

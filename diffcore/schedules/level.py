@@ -5,12 +5,10 @@ Everything a diffusion process needs follows from the levels of two times s < t 
 """
 
 import math
-from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from .._arrays import Array, is_number, namespace
+from .numbers import Numbers
 
 
 class Level(NamedTuple):
@@ -25,11 +23,8 @@ class Level(NamedTuple):
     @property
     def log_snr(self) -> Any:
         """log SNR = 2 log(alpha / sigma): +inf at sigma = 0, -inf at alpha = 0."""
-        if is_number(self.alpha):
-            return 2.0 * (_log(self.alpha) - _log(self.sigma))
-        xp = namespace(self.alpha)
-        with np.errstate(divide="ignore") if isinstance(self.alpha, np.ndarray) else nullcontext():
-            return 2.0 * (xp.log(self.alpha) - xp.log(self.sigma))
+        xp = Numbers if is_number(self.alpha) else namespace(self.alpha)
+        return 2.0 * (log(xp, self.alpha) - log(xp, self.sigma))
 
 
 class Posterior(NamedTuple):
@@ -65,5 +60,9 @@ class Schedule(Protocol):
         ...
 
 
-def _log(value: float) -> float:
-    return math.log(value) if value > 0.0 else -math.inf
+def log(xp: Any, x: Any) -> Any:
+    """log x for x >= 0: -inf at 0, of which no library warns, now or when it gets to it."""
+    if is_number(x):
+        return xp.log(x)
+    zero = x == 0.0
+    return xp.where(zero, xp.full_like(x, -math.inf), xp.log(xp.where(zero, xp.ones_like(x), x)))
