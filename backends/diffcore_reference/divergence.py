@@ -20,11 +20,11 @@ from diffcore.training.trained import Trained
 from .unet import UNet
 
 
-def pullback(trained: Trained, labels: Any = None) -> Pullback:
+def pullback(trained: Trained, labels: Any = None, condition: Any = None) -> Pullback:
     """The vector-Jacobian products of a trained network's denoiser, for `diffcore.likelihood`.
 
-    trained: of this backend. labels: as for `Trained.denoise`. What a call remembers is kept for as
-    long as its vjp is.
+    trained: of this backend. labels, condition: as for `Trained.denoise`. What a call remembers is
+    kept for as long as its vjp is.
     """
     schedule, predicts = trained.schedule, trained.predicts
     by_hand = cast(UNet, trained.network)
@@ -37,7 +37,8 @@ def pullback(trained: Trained, labels: Any = None) -> Pullback:
             pulls.append(pull)
             return output
 
-        output = replace(trained, network=network).differentiable(labels)(x_t, t)
+        here = replace(trained, network=network)
+        output = here.differentiable(labels, condition=condition)(x_t, t)
         x_0 = output.x_0 if isinstance(output, Denoised) else output
         # On the host and in float64: the device need not be waited for.
         one, zero = np.ones((1, 1)), np.zeros((1, 1))

@@ -11,12 +11,12 @@ from diffcore.plan import Denoise, Denoised
 from diffcore.training.trained import Trained
 
 
-def pullback(trained: Trained, labels: Any = None) -> Pullback:
+def pullback(trained: Trained, labels: Any = None, condition: Any = None) -> Pullback:
     """The vector-Jacobian products of a trained network's denoiser, for `diffcore.likelihood`.
 
-    labels: as for `Trained.denoise`.
+    labels, condition: as for `Trained.denoise`.
     """
-    return through(trained.differentiable(labels))
+    return through(trained.differentiable(labels, condition=condition))
 
 
 def through(denoise: Denoise) -> Pullback:

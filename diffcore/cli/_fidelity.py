@@ -1,6 +1,7 @@
 """Samples and real images, as features, for `diffcore evaluate fd`."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..training.fidelity import fidelity, format_fidelity, halves
 from ..training.images import Images
 from ..training.run_folder import RunFolder
 from . import _backends, _sampling
+from ._tasks import Given, own_conditions
 
 DRAWN = 1000
 """Samples of a network where nobody says how many."""
@@ -25,7 +27,7 @@ Float = npt.NDArray[np.float32]
 
 def measured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """The table of figures, and the figures."""
-    samples, reference = _samples_and_reference(args)
+    samples, reference, notes = _samples_and_reference(args)
     if samples.shape[1:] != reference.shape:
         raise ValueError(
             f"--reference must have images like the samples', {_shape(samples.shape[1:])}, got "
@@ -42,7 +44,8 @@ def measured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         f"features: {args.features}, {x.shape[1]} numbers an image; seed {args.seed}",
         "Fréchet: the squared distance, which falls with n; KID: unbiased, ± a standard error",
         f"precision, recall: by {NEIGHBOURS} nearest neighbours",
-        "real images: a part of them against the rest",
+        *(["real images: a part of them against the rest"] if len(rows) > 1 else []),
+        *notes,
     ]
     figures = {
         "source": str(args.source),
@@ -54,7 +57,8 @@ def measured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     return "\n".join(lines), figures
 
 
-def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images]:
+def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images, list[str]]:
+    """And what there is to say of how the samples were made."""
     path = Path(args.source)
     is_run = (path / "recipe.toml").is_file()
     if not is_run and path.suffix != ".safetensors":
@@ -65,7 +69,7 @@ def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images]:
         if args.n is not None and args.n > len(images):
             raise ValueError(f"-n must be at most {len(images)}, the samples there, got {args.n}")
         images = images.subset(_chosen(len(images), args.n or len(images), args.seed))
-        return images.all(), _reference(args.reference, images.shape)
+        return images.all(), _reference(args.reference, images.shape), []
     if args.reference is None and not is_run:
         raise ValueError("--reference must be given where the source is not a run")
     trained = _backends.loading(args.backend).load(path, weights=args.weights, device=args.device)
@@ -73,26 +77,50 @@ def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images]:
     if args.channels not in (None, unet.channels):
         raise ValueError(f"--channels must be the network's, {unet.channels}, got {args.channels}")
     shape = (unet.channels, unet.image_size, unet.image_size)
-    reference = (
-        recipe.load(RunFolder.read(path).recipe).data.load()[0]
-        if args.reference is None
-        else _reference(args.reference, shape)
-    )
+    # A run's own images: what it was trained on, and what it was not.
+    own: tuple[Images, ...] = ()
+    if is_run and (args.reference is None or unet.condition_channels):
+        own = recipe.load(RunFolder.read(path).recipe).data.load()
+    reference = own[0] if args.reference is None else _reference(args.reference, shape)
+    n = args.n or DRAWN
+    labels: Sequence[int] = range(unet.classes)
+    condition, notes = None, []
+    if unet.condition_channels:
+        shown = own[1] if own else reference
+        shown = shown.subset(_chosen(len(shown), n, args.seed))
+        condition = own_conditions(trained, shown.all())
+        labels = _labels(trained, shown)
+        whose = "the run's held-out images" if own else "the reference"
+        notes.append(f"conditions: those of {len(shown)} of {whose}, in turn")
     sampler, parameters = args.sampler
     drawn = _sampling.draw(
         trained,
         _sampling.planned(
             trained.schedule, sampler=sampler, parameters=parameters, steps=args.steps
         ),
-        args.n or DRAWN,
+        n,
         seed=args.seed,
-        labels=range(unet.classes),
+        labels=labels,
         batch=args.batch,
+        given=Given(condition=condition),
     )
     broken = int(np.sum(~np.isfinite(drawn.images).all(axis=(1, 2, 3))))
     if broken:
         raise ValueError(f"{broken} of {len(drawn.images)} images that were drawn are not finite")
-    return drawn.images, reference
+    return drawn.images, reference, notes
+
+
+def _labels(trained: Any, shown: Images) -> Sequence[int]:
+    """The classes of the images whose conditions are shown, none for a network without."""
+    if not trained.unet.classes:
+        return ()
+    names = _sampling.class_names(trained)
+    if shown.labels is None or list(shown.classes) != names:
+        raise ValueError(
+            f"--reference must have the network's classes, {', '.join(names)}, got "
+            f"{', '.join(shown.classes) or 'none'}"
+        )
+    return [int(label) for label in shown.labels]
 
 
 def _reference(source: str, shape: tuple[int, int, int]) -> Images:

@@ -26,6 +26,7 @@ from ..training.images import Images
 from ..training.run_folder import RunFolder
 from . import _backends, _sampling
 from ._batches import batches, evaluated
+from ._tasks import own_conditions
 
 Schedule = DiscreteSchedule | ContinuousSchedule
 Double = npt.NDArray[np.float64]
@@ -47,6 +48,7 @@ class _Task:
     divergences: Any
     x_0: Double
     labels: npt.NDArray[np.int64] | None
+    condition: npt.NDArray[np.float32] | None
     bin_width: float
     args: argparse.Namespace
 
@@ -92,6 +94,8 @@ def measured(args: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     shape = " x ".join(map(str, task.x_0.shape[1:]))
     levels = round(2.0 / task.bin_width) + 1
     lines.append(f"{len(task.x_0)} images, {shape}, {levels} levels; seed {args.seed}")
+    if task.condition is not None:
+        lines.append("each given its own condition, as in training")
     return "\n".join(lines), figures
 
 
@@ -120,11 +124,13 @@ def _task(args: argparse.Namespace) -> _Task:
                 f"got {', '.join(images.classes)}"
             )
         labels = images.labels
+    x_0 = images.all()
     return _Task(
         trained=trained,
         divergences=_backends.divergence(args.backend),
-        x_0=images.all().astype(np.float64),
+        x_0=x_0.astype(np.float64),
         labels=labels,
+        condition=own_conditions(trained, x_0),
         bin_width=2.0 / images.white,
         args=args,
     )
@@ -136,10 +142,12 @@ def _images(source: Path, data: str | None, unet: Any) -> Images:
     return recipe.load(RunFolder.read(source).recipe).data.load()[1]
 
 
-def _parts(task: _Task) -> list[tuple[slice, Any]]:
-    """Slices of the images, `batch` at most each, and their labels for the network."""
-    parts = batches(len(task.x_0), task.args.batch)
-    return [(part, None if task.labels is None else task.labels[part]) for part in parts]
+def _parts(task: _Task) -> list[tuple[slice, Any, Any]]:
+    """Slices of the images, `batch` at most each, with the network's labels and conditions."""
+    return [
+        (part, *(None if of is None else of[part] for of in (task.labels, task.condition)))
+        for part in batches(len(task.x_0), task.args.batch)
+    ]
 
 
 def _bar(task: _Task, calls: int, what: str) -> Any:
@@ -154,7 +162,10 @@ def _bound(task: _Task) -> tuple[likelihood.Bound[Any], tuple[float, ...]]:
     times = _bound_times(schedule, args.bound_steps)
     fixed = args.variance not in (None, "learned")
     with _bar(task, len(times) - 1, "bound") as bar:
-        denoisers = [(part, trained.denoise(labels)) for part, labels in _parts(task)]
+        denoisers = [
+            (part, trained.denoise(labels, condition=condition))
+            for part, labels, condition in _parts(task)
+        ]
 
         def denoise(x_t: Double, t: float, /) -> Any:
             found = evaluated(trained, denoisers, x_t, t, bar)
@@ -219,8 +230,8 @@ def _flow(task: _Task, plan: Plan) -> Double:
     alpha = schedule(plan.stages[0].time).alpha
     with _bar(task, plan.evaluations, "flow") as bar:
         of_parts = []
-        for part, labels in _parts(task):
-            pullback = task.divergences.pullback(trained, labels)
+        for part, labels, condition in _parts(task):
+            pullback = task.divergences.pullback(trained, labels, condition)
             vectors = [trained.array(v[part]) for v in probes]
             of_parts.append(
                 (

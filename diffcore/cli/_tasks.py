@@ -207,3 +207,21 @@ def condition(args: argparse.Namespace, trained: Any) -> "Float | None":
         raise ValueError("--condition must be given: the network makes images of conditions")
     low = trained.training.get("condition_size")
     return _pictures_in.conditions(args.condition, trained.unet, low)
+
+
+def own_conditions(trained: Any, images: "Float") -> "Float | None":
+    """What training showed the network of the images, as conditions; None where it showed nothing.
+
+    ValueError for a checkpoint of a network with conditions that does not say which.
+    """
+    from ..training.draws import condition_of
+
+    if not trained.unet.condition_channels:
+        return None
+    low = trained.training.get("condition_size")
+    if not low:
+        raise ValueError(
+            "RUN|CHECKPOINT must say what its conditions show of an image, condition_size; this "
+            "one does not"
+        )
+    return condition_of(images, low)

@@ -28,7 +28,8 @@ def _add_nll(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="bits per dimension of images: the variational bound and the probability flow's",
         description="Measure how likely a network finds images, in bits per dimension: by the "
         "variational bound, the sum of the terms of all steps, and by the log density of the "
-        "probability flow, of images spread evenly over their grey levels' bins.",
+        "probability flow, of images spread evenly over their grey levels' bins. A network with a "
+        "condition is given each image's own.",
     )
     nll.add_argument(
         "source", type=Path, metavar="RUN|CHECKPOINT", help="a run's folder, or a .safetensors file"
@@ -86,7 +87,8 @@ def _add_fd(kinds: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
         help="Fréchet distance, KID, precision and recall of samples",
         description="Compare samples with real images by their features: the squared Fréchet "
         "distance, KID (unbiased, with its standard error), precision and recall. A line of real "
-        "images against other real ones shows what samples could reach.",
+        "images against other real ones shows what samples could reach. A network with a condition "
+        "is given, in turn, those of a run's held-out images, or of a checkpoint's reference.",
     )
     fd.add_argument(
         "source",

@@ -2,13 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from commands import TINY_RUN, assert_one_line, good, run, write_checkpoint
 
-from diffcore import likelihood, noise, schedules
+from diffcore import checkpoint, likelihood, noise, schedules, tasks
 from diffcore.cli import _fidelity, _likelihoods, _sampling
 from diffcore.gaussians import discretised_log_likelihood
 from diffcore.training import features
@@ -150,6 +151,59 @@ def test_nll_of_a_run_judges_the_images_it_was_not_trained_on(capsys, tmp_path, 
     assert np.isfinite(found["flow"]["images"]).all()
 
 
+def shown_two(path, **fields):
+    """A network for 4 x 4 images of what 2 x 2 pixels show of them."""
+    write_checkpoint(path, condition_channels=1, **fields)
+    content = checkpoint.load(path)
+    training = {**content.training, "condition_size": 2}
+    checkpoint.save(path, replace(content, training=training))
+    return path
+
+
+def test_nll_with_a_condition_gives_each_image_its_own(capsys, tmp_path, images):
+    network = shown_two(tmp_path / "shown.safetensors")
+    words = ("nll", network, "--data", images, "-n", 24, "--steps", 4, "--probes", 0)
+    found, text = figures(capsys, tmp_path, *words, "--batch", 5)
+    assert "each given its own condition, as in training" in text
+    trained = load(network, device="cpu")
+    x_0 = load_images(images, channels=1).all().astype(np.float64)
+    plan = _likelihoods._flow_plan(trained.schedule, 4)
+    alpha = trained.schedule(1).alpha
+    state = alpha * (x_0 + (noise.uniform(0, 0, x_0.size).reshape(x_0.shape) - 0.5) * 2 / 255)
+
+    def given(condition):
+        def denoise(x_t, t):
+            x_t = torch.from_numpy(x_t.astype(np.float32))
+            return trained.denoise(condition=condition)(x_t, t).numpy().astype(float)
+
+        exact = likelihood.exact_divergence(pullback(trained, None, condition))
+
+        def divergence(x, t):
+            pair = exact(torch.from_numpy(x.astype(np.float32)), t)
+            return [array.numpy().astype(float) for array in pair]
+
+        bound = likelihood.variational_bound(trained.schedule, denoise, x_0, noise.portable(0))
+        flow = likelihood.flow_log_likelihood(trained.schedule, divergence, plan, state)
+        bits = -(flow.log_density / 16 + math.log(alpha) + math.log(2 / 255)) / math.log(2)
+        return bound.total, bits
+
+    own = tasks.low_resolution(x_0, 2)
+    for got, wanted, wrong in zip(
+        (found["bound"]["images"], found["flow"]["images"]),
+        given(own),
+        given(own[::-1].copy()),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4)
+        assert not np.allclose(got, wrong, rtol=1e-3)
+
+
+def test_nll_with_a_condition_that_the_checkpoint_does_not_tell(capsys, tmp_path, images):
+    network = write_checkpoint(tmp_path / "shown.safetensors", condition_channels=1)
+    for words in (("nll", network, "--data", images), ("fd", network, "--reference", images)):
+        assert_one_line(run(capsys, "evaluate", *words, "-n", 4, *CPU), "condition_size")
+
+
 @pytest.mark.parametrize("name", ["flow", "edm", "ve", "cosine_continuous"])
 def test_flow_plans_of_continuous_schedules_go_from_next_to_data_to_the_end(name):
     schedule = getattr(schedules, name)()
@@ -221,6 +275,54 @@ def test_fd_of_a_run_has_its_training_images_for_reference(capsys, tmp_path, tin
     )
     assert found["rows"]["samples"]["reference"] == 60
     assert found["rows"]["samples"]["frechet"] > 1.0
+
+
+def test_fd_with_a_condition_draws_what_sample_draws_of_the_references(capsys, tmp_path, images):
+    """Each with its image's condition and class, in turn where more are drawn than there are."""
+    from PIL import Image
+
+    network = shown_two(tmp_path / "shown.safetensors", classes=("0", "1"))
+    (tmp_path / "shown").mkdir()
+    with np.load(images) as arrays:
+        for i, image in enumerate(arrays["images"]):
+            Image.fromarray(image).save(tmp_path / "shown" / f"{i:02}.png")
+    words = ("-n", 30, "--steps", 3, "--seed", 5)
+    stored = {}
+    for name, classes in (("right", "01"), ("wrong", "10")):
+        out = tmp_path / f"{name}.npz"
+        given = ("--condition", tmp_path / "shown", "--class", *(classes * 12))
+        good(capsys, "sample", network, *words, *given, "--out", out, *CPU)
+        measured, _ = figures(capsys, tmp_path, "fd", out, "--reference", images, "--seed", 5)
+        stored[name] = measured["rows"]["samples"]["frechet"]
+    drawn, text = figures(capsys, tmp_path, "fd", network, "--reference", images, *words)
+    assert "conditions: those of 24 of the reference, in turn" in text
+    assert drawn["rows"]["samples"]["frechet"] == pytest.approx(stored["right"], rel=1e-4)
+    assert stored["wrong"] != pytest.approx(stored["right"], rel=1e-3)
+    strangers = shown_two(tmp_path / "strangers.safetensors", classes=("a", "b"))
+    result = run(capsys, "evaluate", "fd", strangers, "--reference", images, "-n", 4, *CPU)
+    assert_one_line(result, "--reference must have the network's classes, a, b, got 0, 1")
+
+
+def test_a_run_with_a_condition_is_judged_by_what_it_was_not_trained_on(capsys, tmp_path):
+    words = ["train", "--recipe", "digits-sr", "--steps", 4, "--no-progress"]
+    path = tmp_path / "run"
+    good(capsys, *words, "--out", path, *CPU, "--set", *TINY_RUN)
+    bound, _ = figures(
+        capsys, tmp_path, "nll", path, "-n", 4, "--bound-steps", 2, "--method", "bound"
+    )
+    assert np.isfinite(bound["bound"]["images"]).all()
+    words = ("fd", path, "-n", 12, "--steps", 2, "--reference-n", 60)
+    _, text = figures(capsys, tmp_path, *words)
+    assert "conditions: those of 12 of the run's held-out images, in turn" in text
+
+
+def test_fd_says_nothing_of_real_images_where_they_are_too_few(capsys, tmp_path, images):
+    few = tmp_path / "few.npz"
+    with np.load(images) as arrays:
+        np.savez(few, images=arrays["images"][:6])
+    found, text = figures(capsys, tmp_path, "fd", images, "--reference", few)
+    assert set(found["rows"]) == {"samples"}
+    assert "real images" not in text
 
 
 def test_fd_of_a_folder_of_samples(capsys, tmp_path, network, images):

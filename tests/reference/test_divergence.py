@@ -38,6 +38,7 @@ CASES: dict[str, tuple[Any, Prediction, dict[str, Any], float]] = {
     "velocity": (schedules.flow(), predictions.VELOCITY, {"scale_shift": True}, 0.9),
     "learned variance": (schedules.cosine(20), predictions.V, {"learned_variance": True}, 5),
     "labels": (schedules.cosine(20), predictions.V, {"classes": ANIMALS, **DEEP}, 12),
+    "a condition": (schedules.cosine(20), predictions.V, {"condition_channels": 1}, 9),
 }
 
 
@@ -72,7 +73,9 @@ def test_products_are_autograds_and_the_trace_is_that_of_differences(
     rng = np.random.default_rng(0)
     x, v = rng.standard_normal((2, 3, 1, 4, 4))
     labels = np.array([2, 0, 3]) if here.unet.classes else None
-    of_hand, of_autograd = by_hand.pullback(here, labels), by_autograd.pullback(there, labels)
+    shown = rng.standard_normal((3, 1, 4, 4)) if here.unet.condition_channels else None
+    of_hand = by_hand.pullback(here, labels, shown)
+    of_autograd = by_autograd.pullback(there, labels, shown)
     x_0, vjp = of_hand(x, t)
     wanted_x_0, wanted_vjp = of_autograd(torch.from_numpy(x), t)
     close(x_0, wanted_x_0.numpy(), 1e-12)
@@ -81,7 +84,8 @@ def test_products_are_autograds_and_the_trace_is_that_of_differences(
 
     # Without a backward pass: the denoiser's own differences along every pixel of every sample.
     each = None if labels is None else np.repeat(labels, 16)
-    denoise, h = here.differentiable(each), 1e-3
+    beside = None if shown is None else np.repeat(shown, 16, axis=0)
+    denoise, h = here.differentiable(each, condition=beside), 1e-3
     ways = np.tile(h * np.eye(16), (3, 1)).reshape(48, 1, 4, 4)
     ends = {}
     for k in (-2, -1, 1, 2):
