@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "diffcore"
 FLOORS = [
     "_arrays _files _optional _step_control",
-    "_tensors",
+    "_arguments _tensors",
     "schedules",
     "process",
     "predictions",

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 import sys
 
@@ -440,6 +441,41 @@ def test_times_of_any_sort_respace_alike():
     assert (last.T, last.alpha_bar[1]) == (1, schedule.alpha_bar[10])
 
 
+@pytest.mark.parametrize("real", [np.float32, np.float64, np.int64], ids=lambda t: t.__name__)
+def test_a_schedule_of_numpys_numbers_is_one_of_pythons(real):
+    """A schedule has a hash and goes into a file, whatever sort of number it was made of."""
+    steps = np.int64(10)
+    made = [schedules.edm(real(80)), schedules.ve(real(1), real(50)), schedules.vp_linear(real(1))]
+    made += [schedules.linear(steps), schedules.shift(schedules.linear(steps), real(2))]
+    if real is not np.int64:
+        half, quarter = real(0.5), real(0.25)
+        made += [schedules.linear(steps, quarter, half), schedules.constant(steps, half)]
+        made += [schedules.scaled_linear(steps, quarter, half), schedules.cosine(steps, half, half)]
+        made += [schedules.sigmoid(steps, real(-3), real(3), half, half)]
+    for schedule in made:
+        assert schedules.from_config(json.loads(json.dumps(schedule.config))) == schedule
+        assert isinstance(hash(schedule), int)
+        if isinstance(schedule, schedules.DiscreteSchedule):
+            tables = [schedule.beta, schedule.alpha_bar, schedule.log_snr]
+            assert {table.dtype for table in tables} == {np.dtype("float64")}
+        else:
+            assert {type(v) for v in schedule.config.values()} == {str, float}
+
+
+def test_equal_schedules_have_one_hash():
+    whole, real = schedules.cosine(10, offset=0), schedules.cosine(10, offset=0.0)
+    assert whole == real
+    assert hash(whole) == hash(real)
+
+
+def test_betas_may_be_an_array_of_any_library(xp):
+    betas = make(xp, [0.1, 0.2, 0.5])
+    assert schedules.from_betas(betas) == schedules.from_betas([0.1, 0.2, 0.5])
+    times = make(xp, [1, 3], "int64")
+    schedule = schedules.linear(10)
+    assert schedules.respace(schedule, times) == schedules.respace(schedule, [1, 3])
+
+
 def test_schedules_are_told_apart():
     schedule, other = schedules.linear(T=10), schedules.linear(T=11)
     assert schedule != other
@@ -491,8 +527,8 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.linear(T=10.0), "T must be a positive int, got 10.0"),
         (lambda: schedules.linear(T=True), "T must be a positive int, got True"),
         (lambda: schedules.linear(T="10"), "T must be a positive int, got '10'"),
-        (lambda: schedules.linear(beta_start=0.0), r"beta must be in \(0, 1\), got 0.0"),
-        (lambda: schedules.linear(beta_end=1.0), r"beta must be in \(0, 1\), got 1.0"),
+        (lambda: schedules.linear(beta_start=0.0), r"beta_start must be in \(0, 1\), got 0.0"),
+        (lambda: schedules.linear(beta_end=1.0), r"beta_end must be in \(0, 1\), got 1.0"),
         (lambda: schedules.cosine(max_beta=0.2, min_beta=0.2), "max_beta must be above min_beta"),
         (lambda: schedules.cosine(min_beta=-0.1), "max_beta must be above min_beta"),
         (lambda: schedules.cosine(offset=math.inf), "offset must be"),
@@ -508,7 +544,7 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.ve(sigma_max=math.inf), "sigma_max must be finite and above sigma_min"),
         (lambda: schedules.ve(1.0, 1.0), "sigma_max must be finite and above sigma_min"),
         (lambda: schedules.from_config({}), "schedule kind must be one of linear"),
-        (lambda: schedules.linear(beta_end=1.5), "beta must be in"),
+        (lambda: schedules.linear(beta_end=1.5), "beta_end must be in"),
         (lambda: schedules.cosine(max_beta=1.0), "max_beta must be"),
         (lambda: schedules.cosine(offset=-1.0), "offset must be"),
         (lambda: schedules.sigmoid(start=2.0, end=1.0), "end must be above start"),
@@ -558,6 +594,24 @@ def test_bad_values_are_named(call, message):
         (lambda: schedules.linear()(np.array([0.5])), "t must be an integer array"),
         (lambda: schedules.flow()(np.array([1])), "t must be a floating array"),
         (lambda: schedules.zero_terminal_snr(schedules.flow()), "schedule must be discrete"),
+        (lambda: schedules.linear(beta_start="a"), "beta_start must be a number, got 'a'"),
+        (lambda: schedules.scaled_linear(beta_end=None), "beta_end must be a number, got None"),
+        (lambda: schedules.constant(beta=True), "beta must be a number, got True"),
+        (lambda: schedules.cosine(offset="a"), "offset must be a number"),
+        (lambda: schedules.cosine(min_beta=[0.1]), "min_beta must be a number"),
+        (lambda: schedules.sigmoid(max_beta=1j), "max_beta must be a number"),
+        (lambda: schedules.sigmoid(start="a"), "start must be a number"),
+        (lambda: schedules.sigmoid(end=np.array([1.0, 2.0])), "end must be a number"),
+        (lambda: schedules.sigmoid(tau="a"), "tau must be a number"),
+        (lambda: schedules.vp_linear(beta_min="a"), "beta_min must be a number"),
+        (lambda: schedules.ve(sigma_max=None), "sigma_max must be a number"),
+        (lambda: schedules.edm("80"), "sigma_max must be a number, got '80'"),
+        (lambda: schedules.from_betas(["a"]), r"betas must be a sequence of numbers, got \['a'\]"),
+        (lambda: schedules.from_alpha_bar({}), "alpha_bar must be a sequence of numbers"),
+        (lambda: schedules.respace(schedules.linear(), "ab"), "times must be a sequence of"),
+        (lambda: schedules.respace(None, [1]), "schedule must be discrete or continuous"),
+        (lambda: schedules.shift("linear", 2.0), "schedule must be discrete or continuous"),
+        (lambda: schedules.shift(schedules.linear(), None), "factor must be a number"),
     ],
 )
 def test_bad_types_are_named(call, message):

@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arguments import number, numbers, positive
 from .._arrays import Host
 from .discrete import DiscreteSchedule
 
 
 def linear(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
     """beta_t linear from beta_start at t = 1 to beta_end at t = T (Ho et al. 2020, section 4)."""
-    _require_betas(T, beta_start, beta_end)
+    T, beta_start, beta_end = (
+        _steps(T),
+        _beta("beta_start", beta_start),
+        _beta("beta_end", beta_end),
+    )
     config = {"kind": "linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(np.linspace(beta_start, beta_end, T), config)
 
@@ -26,22 +31,30 @@ def scaled_linear(
     T: int = 1000, beta_start: float = 0.00085, beta_end: float = 0.012
 ) -> DiscreteSchedule:
     """sqrt(beta_t) linear in t, with the defaults of latent diffusion (Rombach et al. 2022)."""
-    _require_betas(T, beta_start, beta_end)
+    T, beta_start, beta_end = (
+        _steps(T),
+        _beta("beta_start", beta_start),
+        _beta("beta_end", beta_end),
+    )
     config = {"kind": "scaled_linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(_squared_line(T, beta_start, beta_end), config)
 
 
 def quadratic(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
     """sqrt(beta_t) linear in t, with DDPM's end points (Song, Meng & Ermon 2021)."""
-    _require_betas(T, beta_start, beta_end)
+    T, beta_start, beta_end = (
+        _steps(T),
+        _beta("beta_start", beta_start),
+        _beta("beta_end", beta_end),
+    )
     config = {"kind": "quadratic", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(_squared_line(T, beta_start, beta_end), config)
 
 
 def constant(T: int = 1000, beta: float = 0.02) -> DiscreteSchedule:
     """beta_t = beta for every t."""
-    _require_betas(T, beta, beta)
-    return _of_betas(np.full(T, float(beta)), {"kind": "constant", "T": T, "beta": beta})
+    T, beta = _steps(T), _beta("beta", beta)
+    return _of_betas(np.full(T, beta), {"kind": "constant", "T": T, "beta": beta})
 
 
 def cosine(
@@ -51,10 +64,10 @@ def cosine(
 
     Betas are clipped to [min_beta, max_beta] (Nichol & Dhariwal 2021, eq. 17).
     """
-    _require_steps(T)
+    T, offset = _steps(T), number("offset", offset)
     if not 0.0 <= offset < math.inf:
         raise ValueError(f"offset must be non-negative and finite, got {offset}")
-    _require_clip(min_beta, max_beta)
+    min_beta, max_beta = _clip(min_beta, max_beta)
     fraction = np.arange(T + 1) / T
     angle = (fraction + offset) / (1.0 + offset) * (math.pi / 2)
     complement = (1.0 - fraction) / (1.0 + offset) * (math.pi / 2)
@@ -80,12 +93,11 @@ def sigmoid(
     S(a) = 1 / (1 + exp(-a / tau)); betas are clipped to max_beta (Jabri et al. 2023, "Scalable
     Adaptive Computation for Iterative Generation", appendix B).
     """
-    _require_steps(T)
+    T, start, end = _steps(T), number("start", start), number("end", end)
     if not -math.inf < start < end < math.inf:
         raise ValueError(f"end must be above start and finite, got start = {start}, end = {end}")
-    if not 0.0 < tau < math.inf:
-        raise ValueError(f"tau must be positive and finite, got {tau}")
-    _require_clip(0.0, max_beta)
+    tau = positive("tau", tau)
+    _, max_beta = _clip(0.0, max_beta)
     low, high = start / tau / 2, end / tau / 2
     fraction, width = np.arange(T + 1) / T, high - low
     whole = np.sinh(width) * np.cosh(low + fraction * width)
@@ -100,7 +112,7 @@ def sigmoid(
 
 def from_betas(betas: npt.ArrayLike) -> DiscreteSchedule:
     """The schedule of beta_1..beta_T, each in (0, 1); the last may be 1 (zero terminal SNR)."""
-    host = np.array(betas, dtype=np.float64)
+    host = numbers("betas", betas)
     if host.ndim != 1 or host.size == 0:
         raise ValueError(f"betas must have shape (T,) with T >= 1, got {host.shape}")
     bad = np.flatnonzero(
@@ -118,7 +130,7 @@ def from_alpha_bar(alpha_bar: npt.ArrayLike) -> DiscreteSchedule:
 
     Raises ValueError otherwise.
     """
-    host = np.array(alpha_bar, dtype=np.float64)
+    host = numbers("alpha_bar", alpha_bar)
     if host.ndim != 1 or host.size == 0:
         raise ValueError(f"alpha_bar must have shape (T,) with T >= 1, got {host.shape}")
     bad = np.flatnonzero(~(np.diff(host, prepend=1.0) < 0))
@@ -183,20 +195,22 @@ def _compensated_cumsum(values: Host) -> Host:
     return np.array(sums)
 
 
-def _require_steps(T: int) -> None:
+def _steps(T: int) -> int:
     if not isinstance(T, int | np.integer) or isinstance(T, bool) or T < 1:
         raise ValueError(f"T must be a positive int, got {T!r}")
+    return int(T)
 
 
-def _require_betas(T: int, start: float, end: float) -> None:
-    _require_steps(T)
-    for value in (start, end):
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"beta must be in (0, 1), got {value}")
+def _beta(name: str, value: float) -> float:
+    if not 0.0 < number(name, value) < 1.0:
+        raise ValueError(f"{name} must be in (0, 1), got {value}")
+    return float(value)
 
 
-def _require_clip(min_beta: float, max_beta: float) -> None:
-    if not 0.0 <= min_beta < max_beta < 1.0:
+def _clip(min_beta: float, max_beta: float) -> tuple[float, float]:
+    low, high = number("min_beta", min_beta), number("max_beta", max_beta)
+    if not 0.0 <= low < high < 1.0:
         raise ValueError(
             f"max_beta must be above min_beta and below 1, got {min_beta} and {max_beta}"
         )
+    return low, high

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._arguments import number, positive
 from .._arrays import Array, is_array, is_number, namespace, visible
 from .curves import EDM, VE, Cosine, Curve, Flow, Shifted, SubVP, VPLinear, described
 from .level import Level, Posterior
@@ -91,14 +92,12 @@ class ContinuousSchedule:
 
 def vp_linear(beta_min: float = 0.1, beta_max: float = 20.0) -> ContinuousSchedule:
     """Song's VP SDE, the limit of DDPM's. Raises ValueError unless 0 < beta_min < beta_max."""
-    _require_order("beta_min", beta_min, "beta_max", beta_max)
-    return ContinuousSchedule(VPLinear(beta_min, beta_max))
+    return ContinuousSchedule(VPLinear(*_ordered("beta_min", beta_min, "beta_max", beta_max)))
 
 
 def sub_vp(beta_min: float = 0.1, beta_max: float = 20.0) -> ContinuousSchedule:
     """Song's sub-VP SDE. Raises ValueError unless 0 < beta_min < beta_max."""
-    _require_order("beta_min", beta_min, "beta_max", beta_max)
-    return ContinuousSchedule(SubVP(beta_min, beta_max))
+    return ContinuousSchedule(SubVP(*_ordered("beta_min", beta_min, "beta_max", beta_max)))
 
 
 def cosine_continuous() -> ContinuousSchedule:
@@ -113,21 +112,18 @@ def flow() -> ContinuousSchedule:
 
 def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> ContinuousSchedule:
     """Song's VE SDE, geometric in sigma. Raises ValueError unless 0 < sigma_min < sigma_max."""
-    _require_order("sigma_min", sigma_min, "sigma_max", sigma_max)
-    return ContinuousSchedule(VE(sigma_min, sigma_max))
+    return ContinuousSchedule(VE(*_ordered("sigma_min", sigma_min, "sigma_max", sigma_max)))
 
 
 def edm(sigma_max: float = 80.0) -> ContinuousSchedule:
     """EDM: t = sigma in [0, sigma_max]. Raises ValueError unless sigma_max > 0."""
-    _require_order("0", 0.0, "sigma_max", sigma_max)
-    return ContinuousSchedule(EDM(sigma_max))
+    return ContinuousSchedule(EDM(positive("sigma_max", sigma_max)))
 
 
-def _require_order(low_name: str, low: float, high_name: str, high: float) -> None:
-    if not (0.0 <= low < high < math.inf) or (low == 0.0 and low_name != "0"):
+def _ordered(low_name: str, low: float, high_name: str, high: float) -> tuple[float, float]:
+    if not 0.0 < number(low_name, low) < number(high_name, high) < math.inf:
         raise ValueError(
             f"{high_name} must be finite and above {low_name} > 0, got {low_name} = {low}, "
             f"{high_name} = {high}"
-            if low_name != "0"
-            else f"{high_name} must be positive and finite, got {high}"
         )
+    return float(low), float(high)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._arguments import numbers, positive
 from .._arrays import Host
 from .betas import of_log_alpha_bar
 from .continuous import ContinuousSchedule
@@ -21,12 +22,13 @@ def respace(
     `origin[k]` remembers that time. A continuous schedule must be variance preserving, so that it
     has an alpha_bar. Raises ValueError where the times do not increase or are out of range.
     """
-    host = np.array(times, dtype=np.float64)
+    _require_either(schedule)
+    host = numbers("times", times)
     if host.ndim != 1 or host.size == 0 or not np.all(np.diff(host, prepend=0.0) > 0):
-        raise ValueError(f"times must increase strictly from above 0, got {list(times)}")
+        raise ValueError(f"times must increase strictly from above 0, got {host.tolist()}")
     if isinstance(schedule, DiscreteSchedule):
         if host[-1] > schedule.T or np.any(host != np.floor(host)):
-            raise ValueError(f"times must be whole and in 1..{schedule.T}, got {list(times)}")
+            raise ValueError(f"times must be whole and in 1..{schedule.T}, got {host.tolist()}")
         index = host.astype(np.int64)
         log_alpha_bar = schedule.log_alpha_bar[index]
         origin = schedule.origin[np.append(0, index)]
@@ -52,10 +54,10 @@ def shift(
     grows (Hoogeboom et al. 2023, "simple diffusion", eq. 4); on rectified flow it is
     t -> factor t / (1 + (factor - 1) t) (Esser et al. 2024, eq. 23).
     """
-    if not 0.0 < factor < math.inf:
-        raise ValueError(f"factor must be positive and finite, got {factor}")
+    _require_either(schedule)
+    factor = positive("factor", factor)
     if isinstance(schedule, ContinuousSchedule):
-        return ContinuousSchedule(Shifted(schedule.curve, float(factor)))
+        return ContinuousSchedule(Shifted(schedule.curve, factor))
     log_alpha_bar = _log_sigmoid(schedule.log_snr[1:] - 2.0 * math.log(factor))
     config = {"kind": "shift", "factor": factor, "schedule": schedule.config}
     return of_log_alpha_bar(log_alpha_bar, config, schedule.origin.copy())
@@ -82,6 +84,11 @@ def zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
             near_zero > 0.5, np.log1p(np.maximum(near_one, -0.5)), np.log(near_zero)
         )
     return of_log_alpha_bar(2.0 * (half[0] + log_ratio), config, schedule.origin.copy())
+
+
+def _require_either(schedule: object) -> None:
+    if not isinstance(schedule, DiscreteSchedule | ContinuousSchedule):
+        raise TypeError(f"schedule must be discrete or continuous, got {type(schedule).__name__}")
 
 
 def _log_sigmoid(x: Host) -> Host:
