@@ -5,6 +5,7 @@ formula wants: the namespace, a constant beside an array, a per-sample value bro
 batch, and a linear combination. No other module imports `array_api_compat`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -155,6 +156,30 @@ def expand(values: Any, like: Array) -> Any:
     if is_number(values) or values.ndim != 1:
         return values
     return values[(...,) + (None,) * (like.ndim - 1)]
+
+
+def beside(name: str, value: Any, like_name: str, like: Array) -> Any:
+    """A number as Python's float, which promotes no array; one for each sample as `expand`'s.
+
+    Raises TypeError or ValueError, naming the argument, unless `value` is a finite number or an
+    array of shape (batch,) and of `like`'s dtype.
+    """
+    if is_number(value):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
+        return float(value)
+    if not is_array(value) or value.ndim != 1:
+        raise TypeError(f"{name} must be a number or an array of shape (batch,), got {value!r}")
+    if value.dtype != like.dtype:
+        raise TypeError(
+            f"{name} must have the dtype of {like_name}, {like.dtype}, got {value.dtype}"
+        )
+    if value.shape[0] != like.shape[0]:
+        raise ValueError(
+            f"{name} must be one number, or one for each of {like.shape[0]} samples, "
+            f"got {value.shape[0]}"
+        )
+    return expand(value, like)
 
 
 def gather(table: Any, t: Any) -> Any:

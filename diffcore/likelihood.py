@@ -231,7 +231,7 @@ def bits_per_dimension(log_density: A, dimensions: int, bin_width: float = 2.0 /
     its mean is at least -log2 of the probability of the bins themselves. The default is that of 256
     levels in [-1, 1].
     """
-    return (-1.0 / (dimensions * math.log(2.0))) * log_density - math.log2(bin_width)  # type: ignore[no-any-return]
+    return (-1.0 / (int(dimensions) * math.log(2.0))) * log_density - math.log2(bin_width)  # type: ignore[no-any-return]
 
 
 def _grid(schedule: Schedule, times: Sequence[float] | None) -> tuple[float, ...]:

@@ -472,6 +472,13 @@ def test_images_are_flattened_and_put_back():
     np.testing.assert_allclose(flow.log_density, wanted, rtol=1e-4)
 
 
+def test_bits_per_dimension_keep_the_densitys_dtype(xp):
+    density = make(xp, np.array([-3.0, 1.0]), "float32")
+    got = bits_per_dimension(density, np.int64(5), np.float64(0.5))
+    assert got.dtype == xp.float32
+    np.testing.assert_allclose(as_numpy(got), 1.0 - as_numpy(density) / 5.0 / math.log(2.0), 1e-6)
+
+
 def test_bits_per_dimension_of_a_bin():
     """A uniform density over bins gives each its probability."""
     for levels in (2, 17, 256):

@@ -48,7 +48,8 @@ def classifier(
         x_0, fraction = output if isinstance(output, Denoised) else (output, None)
         towards = gradient(x_t, t)
         require_like("gradient", towards, "x_t", x_t)
-        x_0 = linear_combination((1.0, weight * (sigma * sigma / alpha)), (x_0, towards))
+        share = float(weight) * (sigma * sigma / alpha)
+        x_0 = linear_combination((1.0, share), (x_0, towards))
         return x_0 if fraction is None else Denoised(x_0, fraction)
 
     return guided

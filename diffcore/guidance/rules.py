@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .._arrays import expand, is_number, linear_combination, namespace
+from .._arrays import beside, expand, is_number, linear_combination, namespace
 from ..predictions import Prediction
 from ..process import level
 from ..schedules import Schedule
@@ -35,7 +35,7 @@ class Linear:
         _require_weight(self.weight)
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
-        w = _beside(self.weight, conditional)
+        w = beside("weight", self.weight, "x_t", conditional)
         # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
         return linear_combination((w, 1.0 - w), (conditional, unconditional))
 
@@ -65,7 +65,7 @@ class Rescaled:
         wanted, got = (xp.std(x, axis=axes, keepdims=True) for x in (conditional, guided))
         flat = got == 0.0
         ratio = xp.where(flat, xp.ones_like(got), wanted / xp.where(flat, xp.ones_like(got), got))
-        return guided * (1.0 + self.phi * (ratio - 1.0))
+        return guided * (1.0 + float(self.phi) * (ratio - 1.0))
 
 
 @dataclass(eq=False)
@@ -100,33 +100,33 @@ class Projected:
         none = square == 0.0
         share = _per_sample(d * conditional) / xp.where(none, xp.ones_like(square), square)
         along = xp.where(none, xp.zeros_like(square), share) * conditional
-        further = _beside(self.weight, d) - 1.0
+        further = beside("weight", self.weight, "x_t", d) - 1.0
         return linear_combination(
-            (1.0, further, further * (self.eta - 1.0)), (conditional, d, along)
+            (1.0, further, further * (float(self.eta) - 1.0)), (conditional, d, along)
         )
 
     def _accumulated(self, d: Any, t: Any) -> Any:
-        if self.momentum == 0.0:
+        momentum = float(self.momentum)
+        if momentum == 0.0:
             return d
         if self._last is not None and self._last[1].shape == d.shape:
             going_on = self._last[0] >= t
             if not is_number(t):
-                d = d + self.momentum * namespace(d).where(
-                    expand(going_on, d), self._last[1], 0.0 * d
-                )
+                d = d + momentum * namespace(d).where(expand(going_on, d), self._last[1], 0.0 * d)
             elif going_on:
-                d = d + self.momentum * self._last[1]
+                d = d + momentum * self._last[1]
         self._last = t, d
         return d
 
     def _shortened(self, d: Any) -> Any:
-        if math.isinf(self.radius):
+        radius = float(self.radius)
+        if math.isinf(radius):
             return d
         xp = namespace(d)
         norm = xp.sqrt(_per_sample(d * d))
-        long = norm > self.radius
+        long = norm > radius
         one = xp.ones_like(norm)
-        return d * xp.where(long, self.radius / xp.where(long, norm, one), one)
+        return d * xp.where(long, radius / xp.where(long, norm, one), one)
 
 
 def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
@@ -152,13 +152,6 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
 def _per_sample(x: Any) -> Any:
     """The sum over all axes but the first, which broadcasts against x."""
     return namespace(x).sum(x, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else x
-
-
-def _beside(weight: Any, x: Any) -> Any:
-    """The weight as it broadcasts against x."""
-    if not is_number(weight) and weight.dtype != x.dtype:
-        raise TypeError(f"weight must have the dtype of x_t, {x.dtype}, got {weight.dtype}")
-    return expand(weight, x)
 
 
 def _require_weight(weight: Any) -> None:

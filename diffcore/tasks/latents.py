@@ -15,13 +15,14 @@ Interpolate or vary the state that a deterministic plan starts from, an inverted
 
 from typing import Any
 
-from .._arrays import A, epsilon, expand, is_number, linear_combination, namespace, require_like
+from .._arrays import A, beside, epsilon, is_number, linear_combination, namespace, require_like
 
 
 def slerp(a: A, b: A, w: Any) -> A:
     """From a at w = 0 to b at w = 1 along the great circle, each sample by itself.
 
-    a, b: (batch, ...), of one shape and dtype. w: a number or an array (batch,), any real value.
+    a, b: (batch, ...), of one shape and dtype. w: a number or an array (batch,) of that dtype, any
+    real value.
     Samples of different lengths are mixed by the same weights. Where a and b are parallel it is the
     straight line; so it is where one is 0 or they are opposite, when no circle is the shortest.
     """
@@ -43,7 +44,7 @@ def slerp(a: A, b: A, w: Any) -> A:
     nothing = (length(a) == 0.0) | (length(b) == 0.0)
     straight = nothing | (sine < 8.0 * epsilon(a))
     divisor = xp.where(straight, xp.ones_like(sine), sine)
-    end = expand(w, a)
+    end = beside("w", w, "a", a)
     start = 1.0 - end
     first = xp.where(straight, start + 0.0 * sine, xp.sin(start * theta) / divisor)
     second = xp.where(straight, end + 0.0 * sine, xp.sin(end * theta) / divisor)
@@ -53,10 +54,10 @@ def slerp(a: A, b: A, w: Any) -> A:
 def variance_preserving(a: A, b: A, w: Any) -> A:
     """From a at w = 0 to b at w = 1, of variance 1 throughout where a and b are independent noise.
 
-    a, b: of one shape and dtype. w: a number or an array (batch,).
+    a, b: of one shape and dtype. w: a number or an array (batch,) of that dtype.
     """
     require_like("b", b, "a", a)
-    end = expand(w, a)
+    end = beside("w", w, "a", a)
     start = 1.0 - end
     square = start * start + end * end
     norm = square**0.5 if is_number(square) else namespace(square).sqrt(square)
@@ -69,6 +70,7 @@ def perturbed(x: A, eps: A, amount: float) -> A:
     amount: in [0, 1], 0 for x itself and 1 for eps itself. Raises ValueError otherwise.
     """
     require_like("eps", eps, "x", x)
-    if not 0.0 <= amount <= 1.0:
-        raise ValueError(f"amount must be in [0, 1], got {amount}")
-    return linear_combination(((1.0 - amount * amount) ** 0.5, amount), (x, eps))
+    if not is_number(amount) or not 0.0 <= amount <= 1.0:
+        raise ValueError(f"amount must be in [0, 1], got {amount!r}")
+    share = float(amount)
+    return linear_combination(((1.0 - share * share) ** 0.5, share), (x, eps))

@@ -153,8 +153,31 @@ def test_a_weight_for_each_sample():
         np.testing.assert_allclose(got[i], one[i], rtol=0, atol=8 * EPS)
     with pytest.raises(TypeError, match="weight must have the dtype of x_t, float32"):
         guidance.two_pass(*pair(schedule), weights)(x.astype(np.float32), 20)
+    with pytest.raises(ValueError, match=r"weight .* one for each of 2 samples, got 3"):
+        guidance.two_pass(*pair(schedule), weights)(x[:2], 20)
     projected = guidance.two_pass(*pair(schedule), guidance.Projected(weights))(x, 20)
     np.testing.assert_array_equal(projected[1], pair(schedule)[0](x, 20)[1])
+
+
+def test_numpys_numbers_promote_nothing(xp):
+    """Python's floats and np.float64, which NumPy would carry into a float32 array's dtype."""
+    schedule = schedules.cosine(50)
+    x = make(xp, normal(10, (3, 2))[0], "float32")
+    conditional, unconditional = pair(schedule)
+    weight, half = np.float64(2.5), np.float64(0.5)
+    for made in (
+        lambda w, h: guidance.two_pass(conditional, unconditional, w),
+        lambda w, h: guidance.batched(conditional, guidance.Rescaled(w, h)),
+        lambda w, h: guidance.two_pass(
+            conditional,
+            unconditional,
+            guidance.Projected(w, eta=h, radius=h, momentum=h),
+        ),
+        lambda w, h: guidance.classifier(conditional, schedule, lambda x, t: 0.5 * x, w),
+    ):
+        got, wanted = made(weight, half)(x, 20), made(2.5, 0.5)(x, 20)
+        assert got.dtype == xp.float32
+        np.testing.assert_array_equal(as_numpy(got), as_numpy(wanted))
 
 
 def flow_end(x, w, mean, sigma_max, sigma_min):

@@ -95,6 +95,32 @@ def test_a_mix_begins_and_ends_at_the_noises(xp, mix):
         np.testing.assert_allclose(as_numpy(got), as_numpy(end), rtol=0, atol=2**-21)
 
 
+@pytest.mark.parametrize("mix", [*MIXES.values(), tasks.perturbed])
+def test_numpys_numbers_promote_nothing(xp, mix):
+    a, b = (make(xp, x, "float32") for x in normal(2, (3, 4, 4), count=2))
+    got = mix(a, b, np.float64(0.25))
+    assert got.dtype == xp.float32
+    np.testing.assert_array_equal(as_numpy(got), as_numpy(mix(a, b, 0.25)))
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
+def test_a_share_for_each_sample_is_of_their_dtype_and_number(mix):
+    a, b = normal(2, (3, 4), count=2)
+    w = np.array([0.0, 0.3, 1.0])
+    got = mix(a, b, w)
+    for i in range(3):
+        one = mix(a[i : i + 1], b[i : i + 1], float(w[i]))
+        np.testing.assert_allclose(got[i : i + 1], one, rtol=0, atol=16 * EPS)
+    for wrong, error, message in (
+        (w[:2], ValueError, "w must be one number, or one for each of 3 samples, got 2"),
+        (w.astype(np.float32), TypeError, "w must have the dtype of a, float64, got float32"),
+        ([0.0, 0.3, 1.0], TypeError, "w must be a number or an array of shape"),
+        (math.nan, ValueError, "w must be finite, got nan"),
+    ):
+        with pytest.raises(error, match=message):
+            mix(a, b, wrong)
+
+
 @given(seed=seeds, w=st.floats(0.0, 1.0))
 def test_slerp_keeps_the_length_and_divides_the_angle(seed, w):
     a, b = normal(seed, (5, 6), count=2)
@@ -148,7 +174,7 @@ def test_the_ends_of_a_perturbation():
     x, eps = normal(6, (2, 3), count=2)
     np.testing.assert_array_equal(tasks.perturbed(x, eps, 0.0), x)
     np.testing.assert_array_equal(tasks.perturbed(x, eps, 1.0), eps)
-    for amount in (-0.1, 1.1, math.nan):
+    for amount in (-0.1, 1.1, math.nan, "half", np.array([0.1, 0.2])):
         with pytest.raises(ValueError, match=r"amount must be in \[0, 1\]"):
             tasks.perturbed(x, eps, amount)
     for mix in (*MIXES.values(), tasks.perturbed):
