@@ -74,15 +74,19 @@ class Projected:
 
     eta: 0 for none of it; with 1, and all else left out, `Linear`. radius: the norm that d is
     shortened to, per sample. momentum: beta in the running sum d_k + beta d_{k-1} + ..., negative
-    in the paper. With momentum the rule remembers its last call, and a call at a noisier time, as a
-    new run's first, starts afresh. w = 1 gives c exactly.
+    in the paper. w = 1 gives c exactly.
+
+    With momentum the rule remembers its last call, and is for one run at a time; to be compiled, a
+    run is compiled as a whole. A call at a noisier time than the last one, or at the time of the
+    first, is another run's and starts afresh.
     """
 
     weight: Any
     eta: float = 0.0
     radius: float = math.inf
     momentum: float = 0.0
-    _last: tuple[Any, Any] | None = field(default=None, init=False, repr=False)
+    _last: tuple[Any, Any, Any] | None = field(default=None, init=False, repr=False)
+    """The times of the run's first call and of the last, and the sum."""
 
     def __post_init__(self) -> None:
         _require_weight(self.weight)
@@ -109,13 +113,17 @@ class Projected:
         momentum = float(self.momentum)
         if momentum == 0.0:
             return d
-        if self._last is not None and self._last[1].shape == d.shape:
-            going_on = self._last[0] >= t
+        first = t
+        if self._last is not None and _alike(self._last[1:], (t, d)):
+            began, last, total = self._last
+            going_on = (last >= t) & (t < began)
             if not is_number(t):
-                d = d + momentum * namespace(d).where(expand(going_on, d), self._last[1], 0.0 * d)
+                xp = namespace(d)
+                first = xp.where(going_on, began, t)
+                d = d + momentum * xp.where(expand(going_on, d), total, 0.0 * d)
             elif going_on:
-                d = d + momentum * self._last[1]
-        self._last = t, d
+                first, d = began, d + momentum * total
+        self._last = first, t, d
         return d
 
     def _shortened(self, d: Any) -> Any:
@@ -147,6 +155,15 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
         return predicts.x_0(schedule, guided, x_t, t)
 
     return apply
+
+
+def _alike(a: tuple[Any, Any], b: tuple[Any, Any]) -> bool:
+    """Whether two pairs of times and states may be of one run."""
+    return (
+        is_number(a[0]) == is_number(b[0])
+        and type(a[1]) is type(b[1])
+        and (a[1].shape == b[1].shape and a[1].dtype == b[1].dtype)
+    )
 
 
 def _per_sample(x: Any) -> Any:
