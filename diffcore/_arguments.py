@@ -1,4 +1,4 @@
-"""What the core asks of arguments that are numbers: that they are ones, said in one sentence.
+"""What the core asks of its arguments besides the data: numbers and times, or it says what came.
 
 A number is a Python or NumPy scalar; it is used as Python's, which JSON can hold and which no array
 takes for a dtype to promote to.
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import Host, is_array, is_number, to_host
+from ._arrays import Array, Host, is_array, is_number, require_library, to_host
 
 
 def number(name: str, value: Any) -> float:
@@ -26,6 +26,18 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def is_whole(value: Any) -> bool:
+    """Whether `value` is a whole number of Python's or NumPy's, and no bool."""
+    return is_number(value) and isinstance(value, int | np.integer)
+
+
+def function(name: str, value: Any, such_as: str = "") -> None:
+    """Raise TypeError, naming it, unless `value` can be called."""
+    if not callable(value):
+        example = f" such as {such_as}" if such_as else ""
+        raise TypeError(f"{name} must be a function{example}, got {value!r}")
+
+
 def numbers(name: str, values: Any) -> Host:
     """A new float64 array of `values`, a sequence of numbers or an array of any library.
 
@@ -35,3 +47,16 @@ def numbers(name: str, values: Any) -> Host:
         return np.array(to_host(values) if is_array(values) else values, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a sequence of numbers, got {values!r}") from None
+
+
+def require_time(name: str, t: Any, x_name: str, x: Array) -> None:
+    """Raise, naming it, unless `t` is a number or an array of shape (batch,) in x's library."""
+    if is_number(t):
+        return
+    if not is_array(t):
+        raise TypeError(f"{name} must be a number or an array, got {t!r}")
+    if x.ndim and tuple(t.shape) != (x.shape[0],):
+        raise ValueError(
+            f"{name} must be a number or have shape ({x.shape[0]},), got {tuple(t.shape)}"
+        )
+    require_library(name, t, x_name, x)

@@ -237,9 +237,19 @@ def require_floating(name: str, x: Any) -> None:
         raise TypeError(f"{name} must be a real floating-point array, got dtype {x.dtype}")
 
 
+def require_library(name: str, x: Array, reference_name: str, reference: Array) -> None:
+    """Raise TypeError, naming the argument, unless both arrays are of one library."""
+    if type(x) is not type(reference) and library(x) != library(reference):
+        raise TypeError(
+            f"{name} must be an array of {reference_name}'s library, {library(reference)}, "
+            f"got one of {library(x)}"
+        )
+
+
 def require_like(name: str, x: Any, reference_name: str, reference: Array) -> None:
-    """Raise, naming the argument, unless `x` has the shape and dtype of `reference`."""
+    """Raise, naming the argument, unless `x` has the library, shape and dtype of `reference`."""
     require_floating(name, x)
+    require_library(name, x, reference_name, reference)
     if tuple(x.shape) != tuple(reference.shape):
         raise ValueError(
             f"{name} must have the shape of {reference_name}, {tuple(reference.shape)}, "

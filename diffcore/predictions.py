@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ._arguments import positive, require_time
 from ._arrays import A, Array, expand, is_number, linear_combination, namespace, require_like
 from .process import level, posterior
 from .schedules import Schedule
@@ -60,11 +61,13 @@ class Prediction:
     def target(self, schedule: Schedule, x_0: A, t: Any, eps: A) -> A:
         """What the network should put out at x_t = alpha x_0 + sigma eps; of x_0's shape."""
         require_like("eps", eps, "x_0", x_0)
+        require_time("t", t, "x_0", x_0)
         return linear_combination(self.mix(schedule, t, x_0), (x_0, eps))
 
     def x_0(self, schedule: Schedule, output: A, x_t: A, t: Any) -> A:
         """The x_0 that the network's output stands for; of x_t's shape."""
         require_like("output", output, "x_t", x_t)
+        require_time("t", t, "x_t", x_t)
         p, q = self.mix(schedule, t, x_t)
         if is_number(q) and q == 0.0:
             return linear_combination((1.0 / p,), (output,))
@@ -74,6 +77,7 @@ class Prediction:
     def eps(self, schedule: Schedule, output: A, x_t: A, t: Any) -> A:
         """The eps that the network's output stands for; of x_t's shape."""
         require_like("output", output, "x_t", x_t)
+        require_time("t", t, "x_t", x_t)
         p, q = self.mix(schedule, t, x_t)
         if is_number(p) and p == 0.0:
             return linear_combination((1.0 / q,), (output,))
@@ -172,8 +176,7 @@ class EdmMix:
 
 def Edm(sigma_data: float = 0.5) -> Prediction:
     """EDM's preconditioned network F, for data of standard deviation `sigma_data`."""
-    if not 0.0 < sigma_data < float("inf"):
-        raise ValueError(f"sigma_data must be positive and finite, got {sigma_data}")
+    sigma_data = positive("sigma_data", sigma_data)
     return Prediction("edm", EdmMix(sigma_data), (("sigma_data", sigma_data),))
 
 
@@ -189,10 +192,12 @@ NAMES = {p.name: p for p in (EPS, X_0, V, SCORE, VELOCITY, MEAN)}
 
 def from_config(config: str | Mapping[str, Any]) -> Prediction:
     """The prediction of that name, or that `prediction.config` describes."""
+    if not isinstance(config, str | Mapping):
+        raise TypeError(f"prediction must be a name or a mapping, got {config!r}")
     parameters = {"kind": config} if isinstance(config, str) else dict(config)
     kind = parameters.pop("kind", None)
     if kind == "edm" and set(parameters) <= {"sigma_data"}:
         return Edm(**parameters)
-    if kind not in NAMES or parameters:
+    if not isinstance(kind, str) or kind not in NAMES or parameters:
         raise ValueError(f"prediction must be one of {', '.join(NAMES)}, edm; got {config!r}")
     return NAMES[kind]

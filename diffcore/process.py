@@ -18,12 +18,12 @@ keep their library, dtype and device.
 import math
 from typing import Any, NamedTuple
 
+from ._arguments import require_time
 from ._arrays import (
     A,
     Array,
     constant,
     expand,
-    is_array,
     is_number,
     linear_combination,
     namespace,
@@ -32,6 +32,7 @@ from ._arrays import (
     visible,
 )
 from .schedules import Level, Posterior, Schedule
+from .schedules.level import require_schedule
 
 
 class Gaussian(NamedTuple):
@@ -50,6 +51,7 @@ class Transition(NamedTuple):
 
 def level(schedule: Schedule, t: Any, like: Array) -> Level:
     """alpha and sigma of time t: Python floats, or arrays that broadcast against `like`."""
+    require_schedule(schedule)
     alpha, sigma = schedule(t, like)
     return Level(expand(alpha, like), expand(sigma, like))
 
@@ -62,14 +64,14 @@ def q_sample(schedule: Schedule, x_0: A, t: Any, eps: A) -> A:
     """
     require_floating("x_0", x_0)
     require_like("eps", eps, "x_0", x_0)
-    _require_batch("t", t, x_0)
+    require_time("t", t, "x_0", x_0)
     return linear_combination(level(schedule, t, x_0), (x_0, eps))
 
 
 def q_mean_variance(schedule: Schedule, x_0: Array, t: Any) -> Gaussian:
     """The mean, of x_0's shape, and the variance of q(x_t | x_0)."""
     require_floating("x_0", x_0)
-    _require_batch("t", t, x_0)
+    require_time("t", t, "x_0", x_0)
     alpha, sigma = level(schedule, t, x_0)
     return Gaussian(alpha * x_0, _as_array(sigma * sigma, x_0))
 
@@ -77,7 +79,8 @@ def q_mean_variance(schedule: Schedule, x_0: Array, t: Any) -> Gaussian:
 def q_transition(schedule: Schedule, x_s: Array, s: Any, t: Any) -> Gaussian:
     """The mean, of x_s's shape, and the variance of q(x_t | x_s), s < t."""
     require_floating("x_s", x_s)
-    _require_batch("t", t, x_s)
+    require_time("s", s, "x_s", x_s)
+    require_time("t", t, "x_s", x_s)
     scale, variance = transition(schedule, s, t, x_s)
     return Gaussian(expand(scale, x_s) * x_s, _as_array(variance, x_s))
 
@@ -90,15 +93,18 @@ def q_posterior(schedule: Schedule, x_0: A, x_t: A, t: Any, s: Any = None) -> Ga
     """
     require_floating("x_0", x_0)
     require_like("x_t", x_t, "x_0", x_0)
-    _require_batch("t", t, x_0)
+    require_time("t", t, "x_0", x_0)
+    if s is not None:
+        require_time("s", s, "x_0", x_0)
     at_x_0, at_x_t, variance = (expand(c, x_0) for c in posterior(schedule, t, s, x_0))
     return Gaussian(linear_combination((at_x_0, at_x_t), (x_0, x_t)), _as_array(variance, x_0))
 
 
 def transition(schedule: Schedule, s: Any, t: Any, like: Array | None = None) -> Transition:
     """The coefficients of q(x_t | x_s); Python floats for numbers, else shape (batch,)."""
+    require_schedule(schedule)
+    rest = one_minus_snr_ratio(schedule, s, t, like)  # First, since it says which time is wrong.
     source, target = schedule(s, like), schedule(t, like)
-    rest = one_minus_snr_ratio(schedule, s, t, like)
     return Transition(target.alpha / source.alpha, target.sigma * target.sigma * rest)
 
 
@@ -107,10 +113,11 @@ def posterior(schedule: Schedule, t: Any, s: Any = None, like: Array | None = No
 
     At alpha_t = 0 the coefficient of x_t is 0; at sigma_s = 0 the posterior is the point x_0.
     """
+    require_schedule(schedule)
     if s is None:
         return schedule.posterior_step(t, like)
+    rest = one_minus_snr_ratio(schedule, s, t, like)  # First, since it says which time is wrong.
     source, target = schedule(s, like), schedule(t, like)
-    rest = one_minus_snr_ratio(schedule, s, t, like)
     ratio = source.sigma / target.sigma
     return Posterior(
         source.alpha * rest,
@@ -149,12 +156,3 @@ def _require_below(s: Any, t: Any) -> None:
     below = low < high
     if not (below if isinstance(below, bool) else below.all()):
         raise ValueError(f"s must be below t, got s = {s}, t = {t}")
-
-
-def _require_batch(name: str, t: Any, x: Array) -> None:
-    if not is_number(t) and not is_array(t):
-        raise TypeError(f"{name} must be a number or an array, got {t!r}")
-    if not is_number(t) and x.ndim and tuple(t.shape) != (x.shape[0],):
-        raise ValueError(
-            f"{name} must be a number or have shape ({x.shape[0]},), got {tuple(t.shape)}"
-        )

@@ -186,6 +186,21 @@ def test_bad_arguments_are_named():
         Edm(0.0)
     with pytest.raises(ValueError, match="sigma_data must be positive and finite, got inf"):
         Edm(math.inf)
+    for t in (np.array([1]), np.array([[1], [2]])):
+        for call in (EPS.target, X_0.x_0, EPS.eps, V.pivot):
+            with pytest.raises(ValueError, match=r"t must be a number or have shape \(2,\), got"):
+                call(schedules.linear(), x, *((t, x) if call == EPS.target else (x, t)))
+    for call in (EPS.target, X_0.target):
+        with pytest.raises(TypeError, match="t must be a number or an array, got None"):
+            call(schedules.linear(), x, None, x)
+    with pytest.raises(TypeError, match="sigma_data must be a number, got 'a'"):
+        Edm("a")
+    assert type(Edm(np.float32(0.5)).config["sigma_data"]) is float
+    for config in (None, 5, ["eps"]):
+        with pytest.raises(TypeError, match="prediction must be a name or a mapping, got"):
+            predictions.from_config(config)
+    with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
+        predictions.from_config({"kind": ["eps"]})
     for config in ("epsilon", {}, {"kind": "v", "sigma_data": 0.5}, {"kind": "edm", "sigma": 0.5}):
         with pytest.raises(ValueError, match="prediction must be one of eps, x_0, v"):
             predictions.from_config(config)

@@ -468,6 +468,37 @@ def test_bad_arguments_are_named():
         (lambda: process.q_transition(schedule, x, 6, 5), ValueError, "s must be below t"),
         (lambda: process.q_posterior(schedules.flow(), x, x, 0.5), ValueError, "s must be given"),
         (lambda: process.q_sample(schedule, x, math.nan, x), ValueError, "t must be a whole"),
+        (
+            lambda: process.q_transition(schedule, x, np.array([1]), 5),
+            ValueError,
+            r"s must be a number or have shape \(2,\), got \(1,\)",
+        ),
+        (lambda: process.q_transition(schedule, x, None, 5), TypeError, "s must be a number or"),
+        (lambda: process.q_transition(schedule, x, 1.5, 5), ValueError, "s must be a whole time"),
+        (lambda: process.q_transition(schedules.flow(), x, -1.0, 0.5), ValueError, "s must be in"),
+        (lambda: process.q_posterior(schedule, x, x, 5, "4"), TypeError, "s must be a number or"),
+        (lambda: process.q_posterior(schedule, x, x, 5, -1), ValueError, "s must be a whole time"),
+        (lambda: process.q_sample(None, x, 5, x), TypeError, "schedule must be a schedule or"),
+        (lambda: process.q_transition("linear", x, 4, 5), TypeError, "schedule must be a sch"),
+        (lambda: process.q_posterior(schedules.linear, x, x, 5), TypeError, "schedule must be"),
     ]:
         with pytest.raises(kind, match=message):
+            call()
+
+
+@pytest.mark.parametrize("library", ["torch", "jax", "dask", "array_api_strict"])
+def test_arrays_of_two_libraries_are_named(library):
+    schedule, x, t = schedules.linear(), np.ones((2, 3)), np.array([4, 5])
+    xp = namespace_of(library)
+    other, time = make(xp, x), make(xp, t, "int64")
+    for call, name in [
+        (lambda: process.q_sample(schedule, x, 1, other), "eps"),
+        (lambda: process.q_sample(schedule, x, time, x), "t"),
+        (lambda: process.q_sample(schedule, other, t, other), "t"),
+        (lambda: process.q_mean_variance(schedule.tables(x), x, time), "t"),
+        (lambda: process.q_transition(schedule, x, time, 9), "s"),
+        (lambda: process.q_posterior(schedule, x, other, 5), "x_t"),
+        (lambda: process.q_posterior(schedule, x, x, 9, time), "s"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{name} must be an array of x_.'s library, "):
             call()

@@ -579,6 +579,7 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.zero_terminal_snr(schedules.linear(T=1)), "at least 2 steps"),
         (lambda: schedules.from_config({"kind": "liner"}), "schedule kind must be one of linear"),
         (lambda: schedules.from_config({"kind": "linear", "t": 3}), "unexpected keyword"),
+        (lambda: schedules.from_config({"kind": ["linear"]}), "schedule kind must be one of"),
     ],
 )
 def test_bad_values_are_named(call, message):
@@ -612,6 +613,8 @@ def test_bad_values_are_named(call, message):
         (lambda: schedules.respace(None, [1]), "schedule must be discrete or continuous"),
         (lambda: schedules.shift("linear", 2.0), "schedule must be discrete or continuous"),
         (lambda: schedules.shift(schedules.linear(), None), "factor must be a number"),
+        (lambda: schedules.from_config("linear"), "config must be a mapping, got 'linear'"),
+        (lambda: schedules.from_config(None), "config must be a mapping, got None"),
     ],
 )
 def test_bad_types_are_named(call, message):

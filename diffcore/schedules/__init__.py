@@ -49,9 +49,11 @@ def from_config(config: Mapping[str, Any]) -> DiscreteSchedule | ContinuousSched
 
     Raises ValueError that names an unknown kind or parameter.
     """
+    if not isinstance(config, Mapping):
+        raise TypeError(f"config must be a mapping, got {config!r}")
     parameters = dict(config)
     kind = parameters.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"schedule kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if "schedule" in parameters:
         parameters["schedule"] = from_config(parameters["schedule"])

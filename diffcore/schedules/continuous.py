@@ -36,10 +36,10 @@ class ContinuousSchedule:
         return Level(alpha, sigma)
 
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
-        return self._evaluate(lambda xp, time: (self.curve.log_snr(xp, time),), t, like)[0]
+        return self._log_snr(t, like)
 
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
-        return self.log_snr_at(s) - self.log_snr_at(t)
+        return self._log_snr(s, name="s") - self._log_snr(t)
 
     def time_at(self, log_snr: float) -> float:
         """The last time at which log SNR is `log_snr` or more, by bisection to the last digit.
@@ -69,22 +69,27 @@ class ContinuousSchedule:
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
         raise ValueError("s must be given: a continuous schedule has no time before t")
 
-    def _evaluate(self, formula: Any, t: Any, like: Array | None) -> tuple[Any, ...]:
+    def _log_snr(self, t: Any, like: Array | None = None, name: str = "t") -> Any:
+        return self._evaluate(lambda xp, time: (self.curve.log_snr(xp, time),), t, like, name)[0]
+
+    def _evaluate(
+        self, formula: Any, t: Any, like: Array | None, name: str = "t"
+    ) -> tuple[Any, ...]:
         if is_number(t):
             if not 0.0 <= t <= self.curve.t_max:
-                raise ValueError(f"t must be in [0, {self.curve.t_max:g}], got {t}")
+                raise ValueError(f"{name} must be in [0, {self.curve.t_max:g}], got {t}")
             return tuple(map(float, formula(Numbers, float(t))))
         if not is_array(t):
-            raise TypeError(f"t must be a float or a floating array, got {type(t).__name__}")
+            raise TypeError(f"{name} must be a float or a floating array, got {type(t).__name__}")
         xp = namespace(t)
         if not xp.isdtype(t.dtype, "real floating"):
-            raise TypeError(f"t must be a floating array, got dtype {t.dtype}")
+            raise TypeError(f"{name} must be a floating array, got dtype {t.dtype}")
         if t.ndim != 1:
-            raise ValueError(f"t must have shape (batch,), got {tuple(t.shape)}")
+            raise ValueError(f"{name} must have shape (batch,), got {tuple(t.shape)}")
         low, high = 0.0, self.curve.t_max
         seen = visible(t)
         if seen is not None and seen.size and not low <= seen.min() <= seen.max() <= high:
-            raise ValueError(f"t must be in [0, {high:g}], got {seen.min():g}..{seen.max():g}")
+            raise ValueError(f"{name} must be in [0, {high:g}], got {seen.min():g}..{seen.max():g}")
         values = formula(xp, t)
         dtype = t.dtype if like is None else like.dtype
         return tuple(xp.astype(v, dtype, copy=False) for v in values)

@@ -60,6 +60,12 @@ class Schedule(Protocol):
         ...
 
 
+def require_schedule(schedule: Any) -> None:
+    """Raise TypeError unless `schedule` is one, or a discrete one's tables."""
+    if not hasattr(schedule, "log_snr_gap"):
+        raise TypeError(f"schedule must be a schedule or its tables, got {schedule!r}")
+
+
 def log(xp: Any, x: Any) -> Any:
     """log x for x >= 0: -inf at 0, of which no library warns, now or when it gets to it."""
     if is_number(x):
