@@ -310,6 +310,19 @@ def test_names_and_errors():
     ):
         with pytest.raises(ValueError, match=said):
             wrong()
+    for wrong, said in (
+        (lambda: losses.min_snr("5"), "gamma must be a number, got '5'"),
+        (lambda: losses.p2(None), "gamma must be a number, got None"),
+        (lambda: losses.p2(1.0, True), "k must be a number, got True"),
+        (lambda: losses.edm([0.5]), "sigma_data must be a number"),
+        (lambda: losses.sigmoid("a"), "bias must be a number"),
+        (lambda: losses.weighting_from_config(["snr"]), "weighting must be a name or a mapping"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            wrong()
+    with pytest.raises(ValueError, match="weighting must be one of constant"):
+        losses.weighting_from_config({"kind": ["snr"]})
+    assert type(losses.min_snr(np.float32(5.0)).config["gamma"]) is float
     with pytest.raises(ValueError, match="t must be a whole time"):
         losses.snr().weight(schedules.linear(), 1001, np.empty((1, 1)), EPS)
 

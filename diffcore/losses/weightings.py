@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from .._arguments import number, positive
 from .._arrays import Array, is_number, namespace
 from ..predictions import Prediction
 from ..process import level
@@ -102,7 +103,7 @@ def min_snr(gamma: float = 5.0) -> ByRatio:
 
     On x_0 it is gamma at sigma = 0 and 0 at alpha = 0; on eps 0 and 1.
     """
-    return ByRatio(MinSnr(_positive("gamma", gamma)))
+    return ByRatio(MinSnr(positive("gamma", gamma)))
 
 
 def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
@@ -111,9 +112,10 @@ def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
     On eps it is 0 at sigma = 0 and k^-gamma at alpha = 0; on x_0 inf, 1 or 0 at sigma = 0, as
     gamma is below, at or above 1, and 0 at alpha = 0. gamma = 0 is `snr`.
     """
+    gamma = number("gamma", gamma)
     if not 0.0 <= gamma < math.inf:
         raise ValueError(f"gamma must be non-negative and finite, got {gamma}")
-    return ByRatio(P2(float(gamma), _positive("k", k)))
+    return ByRatio(P2(gamma, positive("k", k)))
 
 
 def truncated_snr() -> ByRatio:
@@ -130,7 +132,7 @@ def edm(sigma_data: float = 0.5) -> ByRatio:
     Karras et al. 2022: 1 on the output of `Edm(sigma_data)`. With sigma_data = 1 it is SNR + 1.
     On x_0 it is inf at sigma = 0 and 1 / sigma_data^2 at alpha = 0; on eps 1 and inf.
     """
-    return ByRatio(Edm(_positive("sigma_data", sigma_data)))
+    return ByRatio(Edm(positive("sigma_data", sigma_data)))
 
 
 def sigmoid(bias: float = 0.0) -> ByRatio:
@@ -141,9 +143,10 @@ def sigmoid(bias: float = 0.0) -> ByRatio:
     |d log SNR / dt| what is drawn uniform in t. On eps it is 0 at sigma = 0 and 1 at alpha = 0; on
     x_0 exp(bias) and 0.
     """
+    bias = number("bias", bias)
     if not math.isfinite(bias):
         raise ValueError(f"bias must be finite, got {bias}")
-    return ByRatio(Sigmoid(float(bias)))
+    return ByRatio(Sigmoid(bias))
 
 
 CONSTANT = Constant()
@@ -164,17 +167,13 @@ def weighting_from_config(config: str | Mapping[str, Any]) -> Weighting:
 
     Raises ValueError that names an unknown kind or parameter.
     """
+    if not isinstance(config, str | Mapping):
+        raise TypeError(f"weighting must be a name or a mapping, got {config!r}")
     parameters = {"kind": config} if isinstance(config, str) else dict(config)
     kind = parameters.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"weighting must be one of {', '.join(KINDS)}, got {config!r}")
     try:
         return KINDS[kind](**parameters)
     except TypeError as error:
         raise ValueError(f"weighting {kind!r}: {error}") from None
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0.0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return float(value)
