@@ -13,10 +13,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .._arrays import is_number, linear_combination, require_floating, require_like, visible
+from .._arguments import function
+from .._arrays import is_number, linear_combination, require_floating, require_like
 from ..plan import Denoise, Denoised
 from ..process import level
 from ..schedules import Schedule
+from .rules import has_zero
 
 
 def classifier(
@@ -33,14 +35,15 @@ def classifier(
     Raises ValueError at alpha = 0, where p(y | x_t) does not depend on x_t and its gradient says
     nothing of x_0: begin the sampling grid just below. At sigma = 0 x_0 stays as it is.
     """
+    function("denoise", denoise)
+    function("gradient", gradient)
     if not is_number(weight) or not math.isfinite(weight):
         raise ValueError(f"weight must be a finite number, got {weight!r}")
 
     def guided(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
         alpha, sigma = level(schedule, t, x_t)
-        seen = None if is_number(alpha) else visible(alpha)
-        if alpha == 0.0 if is_number(alpha) else seen is not None and bool((seen == 0.0).any()):
+        if has_zero(alpha):
             raise ValueError(
                 f"t must have alpha > 0 for a classifier to guide, got t = {t}, where x_t is noise"
             )

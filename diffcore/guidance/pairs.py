@@ -13,7 +13,16 @@ import math
 from dataclasses import is_dataclass, replace
 from typing import Any
 
-from .._arrays import constant, expand, is_number, namespace, require_floating, to_host
+from .._arguments import function, number
+from .._arrays import (
+    constant,
+    expand,
+    is_number,
+    namespace,
+    require_floating,
+    require_like,
+    to_host,
+)
 from ..plan import Denoise, Denoised
 from ..schedules import Schedule
 from .rules import Linear, Rule
@@ -21,6 +30,8 @@ from .rules import Linear, Rule
 
 def two_pass(conditional: Denoise, unconditional: Denoise, rule: Rule | float) -> Denoise:
     """`conditional` guided away from `unconditional`; a number as the rule is `Linear`'s weight."""
+    function("conditional", conditional)
+    function("unconditional", unconditional)
     combine = _rule(rule)
 
     def denoise(x_t: Any, t: Any, /) -> Any:
@@ -36,6 +47,7 @@ def batched(both: Denoise, rule: Rule | float) -> Denoise:
     With a network of labels, it is its denoiser for labels (y_1, ..., y_n, null, ..., null). Raises
     ValueError where it does not return as many samples as it is given.
     """
+    function("both", both)
     combine = _rule(rule)
 
     def denoise(x_t: Any, t: Any, /) -> Any:
@@ -74,7 +86,9 @@ def interval(
     low: 0 for all small levels; high: inf for all large ones, alpha = 0 among them. Raises
     ValueError unless 0 <= low < high.
     """
-    if not 0.0 <= low < high:
+    function("guided", guided)
+    function("plain", plain)
+    if not 0.0 <= number("low", low) < number("high", high):
         raise ValueError(f"low and high must be 0 <= low < high, got {low} and {high}")
 
     def inside(t: float) -> bool:
@@ -112,5 +126,6 @@ def _rule(rule: Rule | float) -> Rule:
 def _combined(rule: Rule, conditional: Any, unconditional: Any, x_t: Any, t: Any) -> Any:
     c, fraction = conditional if isinstance(conditional, Denoised) else (conditional, None)
     u = unconditional.x_0 if isinstance(unconditional, Denoised) else unconditional
+    require_like("unconditional x_0", u, "the conditional one", c)
     x_0 = rule(c, u, x_t, t)
     return x_0 if fraction is None else Denoised(x_0, fraction)

@@ -13,7 +13,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .._arrays import beside, expand, is_number, linear_combination, namespace
+from .._arguments import function, number
+from .._arrays import beside, expand, is_number, linear_combination, namespace, visible
 from ..predictions import Prediction
 from ..process import level
 from ..schedules import Schedule
@@ -53,7 +54,7 @@ class Rescaled:
 
     def __post_init__(self) -> None:
         _require_weight(self.weight)
-        if not 0.0 <= self.phi <= 1.0:
+        if not 0.0 <= number("phi", self.phi) <= 1.0:
             raise ValueError(f"phi must be in [0, 1], got {self.phi}")
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
@@ -90,11 +91,11 @@ class Projected:
 
     def __post_init__(self) -> None:
         _require_weight(self.weight)
-        if not math.isfinite(self.eta):
+        if not math.isfinite(number("eta", self.eta)):
             raise ValueError(f"eta must be finite, got {self.eta}")
-        if not self.radius > 0.0:
+        if not number("radius", self.radius) > 0.0:
             raise ValueError(f"radius must be positive, got {self.radius}")
-        if not -1.0 < self.momentum < 1.0:
+        if not -1.0 < number("momentum", self.momentum) < 1.0:
             raise ValueError(f"momentum must be in (-1, 1), got {self.momentum}")
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
@@ -140,12 +141,17 @@ class Projected:
 def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
     """`rule` applied to what a network that `predicts` would put out, rather than to x_0.
 
-    The same for `Linear`, not for the others. Only for times with alpha, sigma > 0, but for the
-    predictions that go on where one of them is 0.
+    The same for `Linear`, not for the others. Only for times with sigma > 0, and alpha > 0 but for
+    the predictions that tell x_0 where it is 0. Raises ValueError elsewhere.
     """
+    function("rule", rule)
+    if not isinstance(predicts, Prediction):
+        raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
 
     def apply(conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         alpha, sigma = level(schedule, t, x_t)
+        if has_zero(sigma):
+            raise ValueError(f"t must have sigma > 0 to tell x_t's noise, got t = {t}")
 
         def output(x_0: Any) -> Any:
             eps = linear_combination((1.0 / sigma, -alpha / sigma), (x_t, x_0))
@@ -155,6 +161,14 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
         return predicts.x_0(schedule, guided, x_t, t)
 
     return apply
+
+
+def has_zero(values: Any) -> bool:
+    """Whether a number, or one of an array that the host can see, is 0."""
+    if is_number(values):
+        return bool(values == 0.0)
+    seen = visible(values)
+    return seen is not None and bool((seen == 0.0).any())
 
 
 def _alike(a: tuple[Any, Any], b: tuple[Any, Any]) -> bool:

@@ -374,6 +374,43 @@ def test_in_a_stack_of_plans_each_sample_is_guided_as_alone(library):
             "weight must be a finite number",
         ),
         (lambda d: guidance.two_pass(d, d, 2.0)([1.0], 1.0), TypeError, "x_t must be an array"),
+        (lambda d: guidance.Rescaled(2.0, "a"), TypeError, "phi must be a number, got 'a'"),
+        (lambda d: guidance.Projected(2.0, None), TypeError, "eta must be a number, got None"),
+        (lambda d: guidance.Projected(2.0, radius=True), TypeError, "radius must be a number"),
+        (lambda d: guidance.Projected(2.0, momentum="a"), TypeError, "momentum must be a number"),
+        (
+            lambda d: guidance.interval(d, d, schedules.edm(), 0.0, None),
+            TypeError,
+            "high must be a number, got None",
+        ),
+        (lambda d: guidance.two_pass(None, d, 2.0), TypeError, "^conditional must be a function"),
+        (lambda d: guidance.two_pass(d, 3.0, 2.0), TypeError, "unconditional must be a function"),
+        (lambda d: guidance.batched(None, 2.0), TypeError, "both must be a function, got None"),
+        (
+            lambda d: guidance.interval(d, None, schedules.edm(), 0.0, 1.0),
+            TypeError,
+            "plain must be a function",
+        ),
+        (
+            lambda d: guidance.classifier(d, schedules.edm(), None),
+            TypeError,
+            "gradient must be a function, got None",
+        ),
+        (
+            lambda d: guidance.on_outputs(2.0, schedules.edm(), predictions.V),
+            TypeError,
+            "rule must be a function",
+        ),
+        (
+            lambda d: guidance.on_outputs(guidance.Linear(2.0), schedules.edm(), "v"),
+            TypeError,
+            "predicts must be a Prediction such as EPS, got 'v'",
+        ),
+        (
+            lambda d: guidance.two_pass(d, lambda x, t: x[:1], 2.0)(np.zeros((2, 3)), 1.0),
+            ValueError,
+            r"unconditional x_0 must have the shape of the conditional one, \(2, 3\), got \(1, 3\)",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, message):

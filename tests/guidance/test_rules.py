@@ -71,6 +71,13 @@ def test_an_output_that_says_nothing_of_x_0_is_an_error():
         rule(C, U, X, 100)
 
 
+@pytest.mark.parametrize("t", [0.0, np.array([0.5, 0.0, 0.5, 0.5])], ids=["one", "each"])
+def test_at_data_there_is_no_noise_for_a_network_to_put_out(t):
+    rule = guidance.on_outputs(guidance.Rescaled(2.0), schedules.flow(), V)
+    with pytest.raises(ValueError, match="t must have sigma > 0 to tell x_t's noise, got t = "):
+        rule(C, U, X, t)
+
+
 def dot(a, b):
     return np.sum(a * b, axis=AXES)
 
