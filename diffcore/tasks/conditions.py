@@ -9,6 +9,7 @@ for: averaging it again gives it back, so that it is the same condition from eit
 
 from typing import Any
 
+from .._arguments import function, is_whole
 from .._arrays import A, namespace, require_floating
 from ..denoisers import Network
 
@@ -19,9 +20,9 @@ def area_average(x: A, side: int) -> A:
     Raises ValueError unless `side` divides height and width.
     """
     batch, channels, height, width = _shape("x", x)
-    if not isinstance(side, int) or side < 1 or height % side or width % side:
+    if not is_whole(side) or side < 1 or height % side or width % side:
         raise ValueError(f"side must divide {height} and {width}, got {side}")
-    xp = namespace(x)
+    xp, side = namespace(x), int(side)
     blocks = xp.reshape(x, (batch, channels, side, height // side, side, width // side))
     means: A = xp.mean(blocks, axis=(3, 5))
     return means
@@ -33,9 +34,9 @@ def enlarged(x: A, side: int) -> A:
     Raises ValueError unless n divides `side`.
     """
     batch, channels, height, width = _shape("x", x)
-    if not isinstance(side, int) or side < 1 or side % height or side % width:
+    if not is_whole(side) or side < 1 or side % height or side % width:
         raise ValueError(f"side must be a multiple of {height} and {width}, got {side}")
-    xp = namespace(x)
+    xp, side = namespace(x), int(side)
     tall, wide = side // height, side // width
     blocks = xp.broadcast_to(
         x[:, :, :, None, :, None], (batch, channels, height, tall, width, wide)
@@ -52,13 +53,21 @@ def low_resolution(x: A, side: int) -> A:
 def concatenated(network: Any, condition: A) -> Network:
     """A network of more channels as one of x_t alone: network(x_t with `condition` behind it, t).
 
-    condition: (batch, channels, height, width), or with a batch of 1 for all.
+    condition: (batch, channels, height, width), or with a batch of 1 for all. Raises ValueError
+    where x_t has another batch, height or width.
     """
-    _shape("condition", condition)
+    batch, channels, *sides = _shape("condition", condition)
+    function("network", network)
 
     def conditional(x: Any, t: Any) -> Any:
+        n, _, *wanted = _shape("x_t", x)
+        if batch not in (1, n) or sides != wanted:
+            raise ValueError(
+                f"condition must have shape {(n, channels, *wanted)}, or a batch of 1, beside x_t, "
+                f"got {tuple(condition.shape)}"
+            )
         xp = namespace(x)
-        beside = xp.broadcast_to(condition, (x.shape[0], *condition.shape[1:]))
+        beside = xp.broadcast_to(condition, (n, *condition.shape[1:]))
         return network(xp.concat([x, xp.astype(beside, x.dtype, copy=False)], axis=1), t)
 
     return conditional

@@ -9,6 +9,7 @@ V_t = alpha_t^2 v + sigma_t^2: it keeps the share alpha_t sqrt(v / V_t) of how i
 
 from collections.abc import Sequence
 
+from .._arguments import number
 from .._arrays import A, constant, expand, linear_combination, require_like
 from ..plan import Plan
 from ..process import q_sample
@@ -20,7 +21,7 @@ def last_part(times: Sequence[float], strength: float) -> tuple[float, ...]:
 
     strength: in (0, 1]; the number of steps is rounded to the nearest. Raises ValueError otherwise.
     """
-    if not 0.0 < strength <= 1.0:
+    if not 0.0 < number("strength", strength) <= 1.0:
         raise ValueError(f"strength must be in (0, 1], got {strength}")
     steps = len(times) - 1
     if steps < 1:
@@ -39,6 +40,10 @@ def noised(schedule: Schedule, plan: Plan, x_0: A, eps: A) -> A:
     if not isinstance(time, tuple):
         return q_sample(schedule, x_0, time, eps)
     require_like("eps", eps, "x_0", x_0)
+    if x_0.shape[0] != len(time):
+        raise ValueError(
+            f"x_0 must have one sample for each of {len(time)} plans, got {x_0.shape[0]} samples"
+        )
     levels = zip(*map(schedule, time), strict=True)
     alpha, sigma = (expand(constant(list(each), x_0), x_0) for each in levels)
     return linear_combination((alpha, sigma), (x_0, eps))

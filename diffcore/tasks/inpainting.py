@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+from .._arguments import function, is_whole
 from .._arrays import linear_combination, require_floating
 from ..noise import Noise
 from ..plan import Denoise, Denoised, Plan
@@ -37,10 +38,13 @@ def known_region(
     `noised` where the plan's start has signal.
 
     A plan that ends at sigma = 0 ends with `known` itself where it is kept. Raises TypeError unless
-    known and keep have x_t's dtype.
+    known and keep have x_t's dtype, and ValueError unless they broadcast to its shape.
     """
     require_floating("known", known)
     require_floating("keep", keep)
+    function("denoise", denoise)
+    if noise is not None:
+        function("noise", noise, "noise.as_noise(0)")
     calls = itertools.count()
 
     def filled(x: Any, into: Any) -> Any:
@@ -51,6 +55,11 @@ def known_region(
             if given.dtype != x_t.dtype:
                 raise TypeError(
                     f"{name} must have the dtype of x_t, {x_t.dtype}, got {given.dtype}"
+                )
+            if not _broadcasts(given.shape, x_t.shape):
+                raise ValueError(
+                    f"{name} must broadcast to the shape of x_t, {tuple(x_t.shape)}, "
+                    f"got {tuple(given.shape)}"
                 )
         if noise is not None:
             alpha, sigma = level(schedule, t, x_t)
@@ -85,14 +94,19 @@ def repaint(
     number of steps.
     """
     for name, value in (("jump", jump), ("resamples", resamples)):
-        if not isinstance(value, int) or value < 1:
+        if not is_whole(value) or value < 1:
             raise ValueError(f"{name} must be a positive whole number, got {value!r}")
     grid = tuple(times)
-    last = len(grid) - 2
-    if resamples > 1 and jump > last:
+    jump, resamples, last = int(jump), int(resamples), len(grid) - 2
+    if resamples > 1 and jump > last >= 0:
         raise ValueError(f"jump must be at most {last} for {last + 1} steps, got {jump}")
     stretches = [] if resamples == 1 else range(last, jump - 1, -jump)
     intervals = [
         Interval(t_min=grid[k], t_max=grid[k - jump], repetitions=resamples - 1) for k in stretches
     ]
     return restart(schedule, planner, grid, *intervals, **parameters)
+
+
+def _broadcasts(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(shape), reversed(onto), strict=False)
+    return len(shape) <= len(onto) and all(n in (1, m) for n, m in pairs)

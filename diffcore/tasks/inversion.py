@@ -22,6 +22,7 @@ enough where alpha = 1 and the denoiser does not stretch.
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import is_whole
 from ..plan import Plan
 from ..samplers._first_order import first_order
 from ..samplers._grid import checked
@@ -40,7 +41,7 @@ def invert(schedule: Schedule, times: Sequence[float], iterations: int = 0) -> P
     for k, (s, t) in enumerate(pairwise(grid)):
         if not s < t:
             raise ValueError(f"times must ascend strictly, got {s} then {t} at step {k}")
-    if not isinstance(iterations, int) or iterations < 0:
+    if not is_whole(iterations) or iterations < 0:
         raise ValueError(f"iterations must be a whole number from 0 on, got {iterations!r}")
     trace = Trace(schedule, grid[0])
     for t in grid[1:]:
@@ -52,4 +53,4 @@ def invert(schedule: Schedule, times: Sequence[float], iterations: int = 0) -> P
         keep, share, _ = first_order(schedule, t, s)
         for _ in range(iterations):
             trace.move(t, (1.0 / keep) * (x_s - share * trace.denoise()))
-    return trace.plan("ddim_inversion", 1, iterations=iterations)
+    return trace.plan("ddim_inversion", 1, iterations=int(iterations))

@@ -58,6 +58,10 @@ def test_conditions_are_concatenated_behind_the_state(xp):
         np.testing.assert_array_equal(as_numpy(got), as_numpy(state))
 
 
+def beside(condition, x_t):
+    return tasks.concatenated(lambda x, t: x, condition)(x_t, 7)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -66,8 +70,19 @@ def test_conditions_are_concatenated_behind_the_state(xp):
         (lambda: tasks.enlarged(IMAGES, 12), "side must be a multiple of 8 and 8, got 12"),
         (lambda: tasks.low_resolution(IMAGES[0], 4), r"x must have shape \(batch, channels"),
         (lambda: tasks.concatenated(None, IMAGES[0]), r"condition must have shape \(batch"),
+        (lambda: beside(IMAGES, IMAGES[:, :, :4]), r"condition must have shape \(2, 3, 4, 8\)"),
+        (
+            lambda: beside(IMAGES, np.tile(IMAGES, (2, 1, 1, 1))),
+            r"shape \(4, 3, 8, 8\), or a batch",
+        ),
+        (lambda: beside(IMAGES, IMAGES[0]), r"x_t must have shape \(batch, channels"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_network_is_a_function():
+    with pytest.raises(TypeError, match="network must be a function, got None"):
+        tasks.concatenated(None, IMAGES)

@@ -76,6 +76,11 @@ def test_bad_arguments_of_editing_are_named():
     for strength in (0.0, 1.1, math.nan):
         with pytest.raises(ValueError, match=r"strength must be in \(0, 1\]"):
             tasks.last_part((2, 1, 0), strength)
+    with pytest.raises(TypeError, match="strength must be a number, got 'half'"):
+        tasks.last_part((2, 1, 0), "half")
+    three = plan.stack([samplers.ddim(schedules.flow(), (1.0, 0.5, 0.0))] * 3)
+    with pytest.raises(ValueError, match="x_0 must have one sample for each of 3 plans, got 2"):
+        tasks.noised(schedules.flow(), three, np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="times must be at least two numbers"):
         tasks.last_part((2,), 0.5)
     x = np.zeros((1, 2))

@@ -134,6 +134,18 @@ def test_the_way_of_repaint():
     assert [stage.time_next for stage in once.stages] == [5, 4, 3, 2, 1, *[4, 3, 2, 1] * 2, 0]
 
 
+def test_whole_numbers_may_be_numpys():
+    two = np.int64(2)
+    made = tasks.repaint(COSINE, samplers.ddpm, range(6, -1, -1), jump=two, resamples=two)
+    assert made == tasks.repaint(COSINE, samplers.ddpm, range(6, -1, -1), jump=2, resamples=2)
+    up = tasks.invert(COSINE, range(0, 30, 10), two)
+    assert plan.Plan.from_json(up.to_json()) == tasks.invert(COSINE, range(0, 30, 10), 2)
+    x = normal(0, (1, 1, 4, 4))[0]
+    np.testing.assert_array_equal(tasks.low_resolution(x, two), tasks.low_resolution(x, 2))
+    with pytest.raises(ValueError, match="iterations must be a whole number from 0 on, got True"):
+        tasks.invert(COSINE, (0, 10), True)
+
+
 def test_replacement_is_song_et_als():
     """Written out: DDIM's steps from a state whose known part is drawn from q(x_t | x_0)."""
     grid = times.trailing(COSINE, 10)
@@ -207,14 +219,25 @@ def test_bad_arguments_are_named():
         tasks.known_region(correlated(COSINE), COSINE, np.ones((1, 2), int), x)
     with pytest.raises(TypeError, match="keep must be a real floating-point array, got dtype bool"):
         tasks.known_region(correlated(COSINE), COSINE, x, np.ones((1, 2), bool))
+    both = {"known": x, "keep": x}
     for name in ("known", "keep"):
         arrays = {"known": x, "keep": x, name: x.astype(np.float32)}
         wrong = tasks.known_region(correlated(COSINE), COSINE, **arrays)
         with pytest.raises(TypeError, match=f"{name} must have the dtype of x_t, float64"):
             wrong(x, 10)
+        grown = tasks.known_region(correlated(COSINE), COSINE, **{**both, name: np.ones((3, 1, 2))})
+        with pytest.raises(
+            ValueError, match=rf"{name} must broadcast to the shape of x_t, \(1, 2\)"
+        ):
+            grown(x, 10)
+    for wrong in (0, np.random.default_rng(0)):
+        with pytest.raises(TypeError, match=r"noise must be a function such as noise\.as_noise"):
+            tasks.known_region(correlated(COSINE), COSINE, x, x, wrong)
     for name in ("jump", "resamples"):
         for bad in (0, 1.5):
             with pytest.raises(ValueError, match=f"{name} must be a positive whole number"):
                 tasks.repaint(COSINE, samplers.ddpm, (3, 2, 1, 0), **{"jump": 1, name: bad})
+    with pytest.raises(ValueError, match="times must be at least two numbers"):
+        tasks.repaint(COSINE, samplers.ddpm, (3,))
     with pytest.raises(ValueError, match="jump must be at most 2 for 3 steps, got 3"):
         tasks.repaint(COSINE, samplers.ddpm, (3, 2, 1, 0), jump=3)
