@@ -24,7 +24,17 @@ from typing import Any, Generic
 
 import numpy as np
 
-from ._arrays import A, constant, namespace, require_floating, require_like, sum_per_sample
+from ._arguments import function, positive
+from ._arrays import (
+    A,
+    constant,
+    is_array,
+    is_number,
+    namespace,
+    require_floating,
+    require_like,
+    sum_per_sample,
+)
 from .gaussians import discretised_log_likelihood, log_density
 from .losses import l_T, learned_variance, vlb_term
 from .losses.variational import Likelihood, Variance
@@ -96,6 +106,8 @@ def variational_bound(
     Raises TypeError or ValueError that names the argument.
     """
     require_floating("x_0", x_0)
+    function("denoise", denoise)
+    function("noise", noise, "noise.as_noise(0)")
     grid = _grid(schedule, times)
     terms = []
     for k, (t, s) in enumerate(pairwise(grid)):
@@ -131,6 +143,8 @@ def flow_log_likelihood(
     """
     if not plan.stages or plan.stochastic:
         raise ValueError(f"plan must have stages and draw no noise, got {plan.name!r}")
+    if plan.batch is not None:
+        raise ValueError(f"plan must be one for all samples, got a stack of {plan.batch}")
 
     def solve(denoise: Denoise, state: Any) -> Any:
         return sample(denoise, plan, state)
@@ -154,6 +168,7 @@ def solved_log_likelihood(
     state at time s, returns the state at time t.
     """
     require_floating("x", x)
+    function("divergence", divergence)
     xp, shape = namespace(x), tuple(x.shape)
     d = math.prod(shape[1:])
     start, end = schedule(s), schedule(t)
@@ -162,7 +177,10 @@ def solved_log_likelihood(
             raise ValueError(f"{name} must be a time with sigma above 0, got {time}")
 
     def denoise(state: Any, time: float, /) -> Any:
-        x_0, trace = divergence(xp.reshape(state[:, :d], shape), time)
+        x_t = xp.reshape(state[:, :d], shape)
+        x_0, trace = divergence(x_t, time)
+        require_like("divergence's x_0", x_0, "x", x_t)
+        require_like("divergence's trace", trace, "one number for each sample", state[:, d])
         alpha, sigma = schedule(time)
         change = sigma * (d * alpha / (alpha * alpha + sigma * sigma) - trace)
         return xp.concat([xp.reshape(x_0, (shape[0], d)), change[:, None]], axis=1)
@@ -174,12 +192,14 @@ def solved_log_likelihood(
         of_last = sum_per_sample(log_density(last, 0.0, end.alpha**2 + end.sigma**2))
     else:
         of_last = log_prior(last)
+        require_like("log_prior's result", of_last, "one number for each sample", state[:, d])
     stretch = d * math.log(math.hypot(*end) / math.hypot(*start))
     return Flow(log_density=of_last - state[:, d] / end.sigma + stretch, end=last)
 
 
 def exact_divergence(pullback: Pullback) -> Divergence:
     """The trace itself, by as many vector-Jacobian products as a sample has elements."""
+    function("pullback", pullback)
 
     def divergence(x: Any, t: float) -> tuple[Any, Any]:
         xp, shape = namespace(x), tuple(x.shape)
@@ -203,6 +223,9 @@ def hutchinson(pullback: Pullback, probes: Sequence[Any]) -> Divergence:
     errs less. They stay the same along the flow (Grathwohl et al. 2019, "FFJORD", section 3.1), so
     that a solver sees a smooth right-hand side; the log density is unbiased with them.
     """
+    function("pullback", pullback)
+    if is_array(probes):
+        raise TypeError("probes must be a sequence of arrays, got an array")
     if not probes:
         raise ValueError("probes must hold at least one array, got none")
 
@@ -219,6 +242,7 @@ def hutchinson(pullback: Pullback, probes: Sequence[Any]) -> Divergence:
 
 def rademacher(noise: Noise, like: A, count: int = 1) -> tuple[A, ...]:
     """`count` probes of signs like `like`: the signs of noise(like, k), k from 0."""
+    function("noise", noise, "noise.as_noise(0)")
     xp = namespace(like)
     one = xp.ones_like(like)
     return tuple(xp.where(noise(like, k) < 0.0, -one, one) for k in range(count))
@@ -231,7 +255,8 @@ def bits_per_dimension(log_density: A, dimensions: int, bin_width: float = 2.0 /
     its mean is at least -log2 of the probability of the bins themselves. The default is that of 256
     levels in [-1, 1].
     """
-    return (-1.0 / (int(dimensions) * math.log(2.0))) * log_density - math.log2(bin_width)  # type: ignore[no-any-return]
+    nats = positive("dimensions", dimensions) * math.log(2.0)
+    return (-1.0 / nats) * log_density - math.log2(positive("bin_width", bin_width))  # type: ignore[no-any-return]
 
 
 def _grid(schedule: Schedule, times: Sequence[float] | None) -> tuple[float, ...]:
@@ -240,6 +265,8 @@ def _grid(schedule: Schedule, times: Sequence[float] | None) -> tuple[float, ...
             raise ValueError("times must be given for a continuous schedule")
         return every(schedule)
     grid = tuple(times)
+    if not all(map(is_number, grid)):
+        raise TypeError(f"times must be numbers, got {grid}")
     if len(grid) < 2 or not all(t > s for t, s in pairwise(grid)):
         raise ValueError(f"times must descend strictly, got {grid}")
     if schedule(grid[-1]).sigma != 0.0:

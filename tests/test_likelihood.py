@@ -21,7 +21,7 @@ from diffcore.likelihood import (
     solved_log_likelihood,
     variational_bound,
 )
-from diffcore.plan import Denoised, Plan
+from diffcore.plan import Denoised, Plan, stack
 from diffcore.samplers.dpm_solver import dpm_solver
 from diffcore.samplers.dpm_solver_pp import dpm_solver_pp
 from diffcore.samplers.runge_kutta import runge_kutta
@@ -568,6 +568,51 @@ def test_runge_kutta_on_whole_times():
             "t must be a time with sigma above 0, got 0.0",
         ),
         (lambda s: hutchinson(lambda x, t: x, []), ValueError, "probes must hold at least one"),
+        (lambda s: hutchinson(lambda x, t: x, np.ones((2, 1))), TypeError, "must be a sequence"),
+        (lambda s: hutchinson(None, [1.0]), TypeError, "pullback must be a function, got None"),
+        (lambda s: exact_divergence(None), TypeError, "pullback must be a function, got None"),
+        (lambda s: rademacher(0, np.zeros(2)), TypeError, "noise must be a function such as"),
+        (lambda s: bound_of(s, times=(0.5, None)), TypeError, "times must be numbers, got"),
+        (
+            lambda s: variational_bound(s, None, np.zeros((1, 1)), noise.portable(0)),
+            TypeError,
+            "denoise must be a function, got None",
+        ),
+        (
+            lambda s: variational_bound(s, oracles.point_mass(s, 0.0), np.zeros((1, 1)), 0),
+            TypeError,
+            r"noise must be a function such as noise.as_noise\(0\), got 0",
+        ),
+        (
+            lambda s: flow_of(s, stack([runge_kutta(s, (0.1, 0.5))])),
+            ValueError,
+            "plan must be one for all samples, got a stack of 1",
+        ),
+        (
+            lambda s: flow_of(s, runge_kutta(s, (0.1, 0.5)), lambda x, t: (x, x)),
+            ValueError,
+            r"divergence's trace must have the shape of one number for each sample, \(1,\), got",
+        ),
+        (
+            lambda s: flow_of(s, runge_kutta(s, (0.1, 0.5)), lambda x, t: (x[:, :1], x[:, 0])),
+            ValueError,
+            r"divergence's x_0 must have the shape of x, \(1, 3\), got \(1, 1\)",
+        ),
+        (
+            lambda s: flow_of(s, runge_kutta(s, (0.1, 0.5)), log_prior=lambda x: x),
+            ValueError,
+            "log_prior's result must have the shape of one number for each sample",
+        ),
+        (
+            lambda s: bits_per_dimension(np.zeros(2), 0),
+            ValueError,
+            "dimensions must be positive and finite, got 0",
+        ),
+        (
+            lambda s: bits_per_dimension(np.zeros(2), 3, 0.0),
+            ValueError,
+            "bin_width must be positive and finite, got 0.0",
+        ),
         (
             lambda s: pullback(lambda x, t: x.detach())(torch.zeros(1, 1), 0.5),
             ValueError,
@@ -594,8 +639,9 @@ def bound_of(schedule, x_0=None, **options):
     )
 
 
-def flow_of(schedule, made):
-    return flow_log_likelihood(schedule, gaussian_divergence(schedule), made, np.zeros((1, 3)))
+def flow_of(schedule, made, divergence=None, log_prior=None):
+    divergence = divergence or gaussian_divergence(schedule)
+    return flow_log_likelihood(schedule, divergence, made, np.zeros((1, 3)), log_prior)
 
 
 def test_times_of_the_bound_are_all_by_default():
