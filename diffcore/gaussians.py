@@ -19,7 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from ._arrays import A, Scalar, is_number, namespace, placement, require_floating
+from ._arguments import number, positive
+from ._arrays import (
+    A,
+    Scalar,
+    is_number,
+    namespace,
+    placement,
+    require_floating,
+    require_library,
+)
 
 LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -109,7 +118,12 @@ def discretised_log_likelihood(
 
     Raises TypeError or ValueError that names the argument.
     """
-    _require_positive(variance=variance, bin_width=bin_width)
+    _require_positive(variance=variance)
+    bin_width, low, high = (
+        positive("bin_width", bin_width),
+        number("low", low),
+        number("high", high),
+    )
     if not low + bin_width <= high:
         raise ValueError(f"high must be at least low + bin_width = {low + bin_width}, got {high}")
     xp, dtype, (x_, mean_, variance_) = _prepare(x=x, mean=mean, variance=variance)
@@ -217,6 +231,7 @@ def _prepare(**values: Any) -> tuple[Any, Any, list[Any]]:
             raise TypeError(
                 f"{name} must have the dtype of {first}, {like.dtype}, got {value.dtype}"
             )
+        require_library(name, value, first, like)
     xp = namespace(*arrays.values())
     work = xp.float64 if like.dtype == xp.float64 else xp.float32
     prepared = [

@@ -120,6 +120,12 @@ class Prediction:
         return sigma, determinant
 
 
+def require_prediction(predicts: Any) -> None:
+    """Raise TypeError unless `predicts` is a prediction."""
+    if not isinstance(predicts, Prediction):
+        raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
+
+
 def _eps_mix(schedule: Schedule, t: Any, like: Array) -> Mix:
     return Mix(0.0, 1.0)
 

@@ -24,6 +24,7 @@ from ._arrays import (
     Array,
     constant,
     expand,
+    is_array,
     is_number,
     linear_combination,
     namespace,
@@ -149,7 +150,10 @@ def _as_array(value: Any, like: Array) -> Any:
 
 
 def _require_below(s: Any, t: Any) -> None:
-    """ValueError where s >= t can be seen."""
+    """TypeError where one is no time, ValueError where s >= t can be seen."""
+    for name, time in (("s", s), ("t", t)):
+        if not is_number(time) and not is_array(time):
+            raise TypeError(f"{name} must be a number or an array, got {time!r}")
     low, high = (time if is_number(time) else visible(time) for time in (s, t))
     if low is None or high is None:
         return

@@ -487,8 +487,25 @@ def test_a_bin_holds_the_integral_of_the_density(
         (lambda x: log_density(x, x.astype("float32"), 1.0), TypeError, "mean must have the dtype"),
         (lambda x: discretised_log_likelihood(x, x, 1.0, bin_width=0.0), ValueError, "bin_width"),
         (lambda x: discretised_log_likelihood(x, x, 1.0, low=1.0), ValueError, "high must be"),
+        (lambda x: discretised_log_likelihood(x, x, 1.0, low="a"), TypeError, "low must be a num"),
+        (lambda x: discretised_log_likelihood(x, x, 1.0, high=None), TypeError, "high must be a n"),
+        (lambda x: discretised_log_likelihood(x, x, 1.0, "a"), TypeError, "bin_width must be a n"),
     ],
 )
 def test_errors_name_the_argument(call: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call(np.zeros(3))
+
+
+@pytest.mark.parametrize("library", ["jax", "dask"])
+def test_arrays_of_two_libraries_are_named(library: str) -> None:
+    """Of those whose dtypes are NumPy's own, which a comparison of dtypes lets through."""
+    x, other = np.zeros(3), make(namespace_of(library), np.ones(3))
+    for call, name in (
+        (lambda: log_density(x, other, 1.0), "mean"),
+        (lambda: discretised_log_likelihood(x, 0.0, other), "variance"),
+    ):
+        with pytest.raises(TypeError, match=f"{name} must be an array of x's library, numpy"):
+            call()
+    with pytest.raises(TypeError, match="variance_1 must be an array of mean_1's library"):
+        kl(x, other, 0.0, 1.0)

@@ -369,11 +369,22 @@ def test_bad_arguments_are_named():
         losses.simple(schedule, EPS, output, x_0, t, eps)
     with pytest.raises(TypeError, match="eps must have the dtype of x_0"):
         losses.simple(schedule, EPS, x_0, x_0, t, eps.astype("float32"))
+    with pytest.raises(TypeError, match="predicts must be a Prediction such as EPS, got 'eps'"):
+        losses.simple(schedule, "eps", x_0, x_0, t, eps)
+    for weighting in ("min_snr", losses.min_snr, None):
+        with pytest.raises(TypeError, match="weighting must be a weighting such as"):
+            losses.simple(schedule, EPS, x_0, x_0, t, eps, weighting)
+    with pytest.raises(ValueError, match="t must be a number or have shape"):
+        losses.simple(schedule, EPS, x_0, x_0, t[:1], eps)
     with pytest.raises(TypeError, match="x_0 must be an array, got float"):
         losses.simple(schedule, EPS, x_0, 1.0, t, eps)
     for change, error, said in (
         ({"schedule": schedules.flow()}, TypeError, "schedule must be discrete"),
         ({"stop_gradient": None}, TypeError, "stop_gradient must be callable"),
+        ({"weighting": "min_snr"}, TypeError, "weighting must be a weighting such as"),
+        ({"predicts": "v"}, TypeError, "predicts must be a Prediction such as EPS"),
+        ({"likelihood": None}, TypeError, "likelihood must be callable"),
+        ({"output": output[:, :2]}, ValueError, "output's first half must have the shape of x_0"),
         ({"vlb_weight": -1.0}, ValueError, "vlb_weight must be a non-negative number"),
     ):
         arguments = {"schedule": schedule, "predicts": V, "output": output, "x_0": x_0, "t": t}

@@ -483,7 +483,15 @@ def test_bad_arguments_are_named():
     schedule, x_0, x_t, output = terms_at(7)
     for wrong, error, said in (
         ({"variance": "medium"}, ValueError, "variance must be 'small', 'large', a number"),
-        ({"variance": -1.0}, ValueError, "variance_2 must be positive"),
+        ({"variance": -1.0}, ValueError, "variance must be positive and finite, got -1.0"),
+        ({"variance": None}, ValueError, "variance must be 'small', 'large', a number or an array"),
+        ({"variance": True}, ValueError, "variance must be 'small', 'large', a number or an array"),
+        ({"variance": x_0[:1]}, ValueError, r"variance must have shape \(\d+,\) or .*, got \(1, "),
+        ({"variance": np.ones(1, int)}, TypeError, "variance must be a real floating-point"),
+        ({"predicts": "v"}, TypeError, "predicts must be a Prediction such as EPS, got 'v'"),
+        ({"s": "6"}, TypeError, "s must be a number or an array, got '6'"),
+        ({"s": np.array([6])}, ValueError, "s must be a number or have shape"),
+        ({"t": np.array([7])}, ValueError, "t must be a number or have shape"),
         ({"output": output[:1]}, ValueError, "output must have the shape of x_0"),
         ({"x_t": x_t.astype("float32")}, TypeError, "x_t must have the dtype of x_0"),
         ({"t": 21}, ValueError, "t must be a whole time"),
@@ -495,6 +503,19 @@ def test_bad_arguments_are_named():
         arguments |= {"x_t": x_t, "t": 7} | wrong
         with pytest.raises(error, match=said):
             losses.l_t(**arguments)
+    for variance in (0.0, -1.0):
+        with pytest.raises(ValueError, match="variance must be positive and finite"):
+            losses.posterior_mean_kl(schedule, V, output, x_0, x_t, 7, variance)
+    with pytest.raises(ValueError, match=r"prior_variance must be positive and finite, got 0\.0"):
+        losses.l_T(schedule, x_0, 20, 0.0)
+    with pytest.raises(ValueError, match="t must be a number or have shape"):
+        losses.l_T(schedule, x_0, np.array([20]))
+    with pytest.raises(TypeError, match="likelihood must be callable, got 'normal'"):
+        losses.l_0(schedule, V, output, x_0, x_t, likelihood="normal")
+    with pytest.raises(TypeError, match="s must be a number or an array, got 'a'"):
+        losses.log_variances(schedule, 7, x_0, "a")
+    with pytest.raises(ValueError, match="t must be a number or have shape"):
+        losses.learned_variance(schedule, x_0, np.array([7]))
     zero = schedules.zero_terminal_snr(schedule)
     with pytest.raises(ValueError, match="x_0 is not defined by a prediction of eps at t = 20"):
         losses.l_t(zero, EPS, output, x_0, x_t, 20)

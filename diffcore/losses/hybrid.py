@@ -7,7 +7,7 @@ variance alone: its gradient is stopped at the mean, which L_simple trains.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .._arrays import Array, is_number, require_floating
+from .._arrays import Array, is_number, require_floating, require_like
 from ..gaussians import discretised_log_likelihood
 from ..predictions import Prediction
 from ..process import q_sample
@@ -15,7 +15,7 @@ from ..schedules import DiscreteSchedule, Schedule, Tables
 from .simple import simple
 from .variances import learned_variance
 from .variational import Likelihood, vlb_term
-from .weightings import CONSTANT, Weighting
+from .weightings import CONSTANT, Weighting, require_weighting
 
 
 class Split(NamedTuple):
@@ -68,8 +68,11 @@ def hybrid(
         raise TypeError(f"stop_gradient must be callable, got {type(stop_gradient).__name__}")
     if not (is_number(vlb_weight) and vlb_weight >= 0.0):
         raise ValueError(f"vlb_weight must be a non-negative number, got {vlb_weight!r}")
+    require_weighting(weighting)
+    require_floating("x_0", x_0)
     steps = schedule.beta.shape[0] - 1
     mean, fraction = split(output)
+    require_like("output's first half", mean, "x_0", x_0)
     term = vlb_term(
         schedule,
         predicts,
@@ -81,4 +84,4 @@ def hybrid(
         likelihood=likelihood,
     )
     loss = simple(schedule, predicts, mean, x_0, t, eps, weighting)
-    return loss + (vlb_weight * steps) * term
+    return loss + (float(vlb_weight) * steps) * term

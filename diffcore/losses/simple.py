@@ -6,10 +6,10 @@ Ho et al. 2020, eq. 14, for eps and w = 1; any prediction and any weighting here
 from typing import Any
 
 from .._arrays import Array, mean_per_sample, namespace, require_floating, require_like
-from ..predictions import Prediction
+from ..predictions import Prediction, require_prediction
 from ..schedules import Schedule
 from ._wide import widen
-from .weightings import CONSTANT, Weighting
+from .weightings import CONSTANT, Weighting, require_weighting
 
 
 def simple(
@@ -27,6 +27,8 @@ def simple(
     floating arrays of one shape (batch, ...) and dtype. t: a number or shape (batch,). Half
     precisions are computed in float32. Raises TypeError or ValueError that names the argument.
     """
+    require_prediction(predicts)
+    require_weighting(weighting)
     require_floating("x_0", x_0)
     require_like("output", output, "x_0", x_0)
     require_like("eps", eps, "x_0", x_0)

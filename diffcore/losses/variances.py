@@ -10,6 +10,7 @@ Ho et al. 2020, section 3.2; Nichol & Dhariwal 2021, "Improved DDPM", eq. 15. r 
 import math
 from typing import Any, NamedTuple
 
+from .._arguments import require_time
 from .._arrays import (
     A,
     Array,
@@ -36,10 +37,13 @@ def log_variances(schedule: Schedule, t: Any, like: Array, s: Any = None) -> Log
     At sigma_s = 0 the posterior's variance is 0. Its logarithm is then clipped: to that of the step
     from t = 2 where s is left out (Nichol & Dhariwal 2021, section 3.1), else to log large.
     """
+    require_time("t", t, "the data", like)
     if s is None and isinstance(schedule, DiscreteSchedule | Tables):
         schedule.posterior_step(t, like)  # Says what is wrong with t.
         low = schedule.at("posterior_log_variance_clipped", t, like)
         return LogVariances(expand(low, like), expand(_log(schedule.at("beta", t, like)), like))
+    if s is not None:
+        require_time("s", s, "the data", like)
     small = posterior(schedule, t, s, like).variance
     large = transition(schedule, s, t, like).variance
     if is_number(small):

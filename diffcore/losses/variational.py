@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
+from .._arguments import positive, require_time
 from .._arrays import (
     Array,
     expand,
@@ -23,10 +24,11 @@ from .._arrays import (
     mean_per_sample,
     namespace,
     require_floating,
+    require_library,
     require_like,
 )
 from ..gaussians import discretised_log_likelihood, kl
-from ..predictions import Prediction
+from ..predictions import Prediction, require_prediction
 from ..process import level, posterior
 from ..schedules import Schedule
 from ._wide import widen
@@ -45,6 +47,9 @@ def l_T(schedule: Schedule, x_0: Array, t: Any, prior_variance: float | None = N
     prior_variance: by default alpha_t^2 + sigma_t^2, which is 1 for a variance-preserving schedule.
     """
     require_floating("x_0", x_0)
+    require_time("t", t, "x_0", x_0)
+    if prior_variance is not None:
+        prior_variance = positive("prior_variance", prior_variance)
     (wide,) = widen(x_0)
     alpha, sigma = level(schedule, t, wide)
     mean, variance = alpha * wide, sigma * sigma
@@ -170,13 +175,14 @@ def _step(
     s: Any,
     variance: Variance,
 ) -> _Step:
+    require_prediction(predicts)
     require_floating("x_0", x_0)
     require_like("x_t", x_t, "x_0", x_0)
     require_like("output", output, "x_0", x_0)
-    if isinstance(variance, str) and variance not in ("small", "large"):
-        raise ValueError(
-            f"variance must be 'small', 'large', a number or an array, got {variance!r}"
-        )
+    _require_variance(variance, x_0)
+    require_time("t", t, "x_0", x_0)
+    if s is not None:
+        require_time("s", s, "x_0", x_0)
     wide_output, data, state = widen(output, x_0, x_t)
     guess = predicts.x_0(schedule, wide_output, state, t)
     at_x_0, at_x_t, _ = (expand(c, guess) for c in posterior(schedule, t, s, guess))
@@ -199,11 +205,31 @@ def _step(
     )
 
 
+def _require_variance(variance: Any, x_0: Array) -> None:
+    if isinstance(variance, str) or not (is_number(variance) or is_array(variance)):
+        if variance not in ("small", "large"):
+            raise ValueError(
+                f"variance must be 'small', 'large', a number or an array, got {variance!r}"
+            )
+    elif is_number(variance):
+        positive("variance", variance)
+    else:
+        require_floating("variance", variance)
+        require_library("variance", variance, "x_0", x_0)
+        if variance.ndim not in (1, x_0.ndim) or variance.shape[0] != x_0.shape[0]:
+            raise ValueError(
+                f"variance must have shape ({x_0.shape[0]},) or {tuple(x_0.shape)}, "
+                f"got {tuple(variance.shape)}"
+            )
+
+
 def _kl(step: _Step) -> Any:
     return _bits(kl(step.offset, step.posterior_variance, 0.0, step.variance), step.like)
 
 
 def _negative_log_likelihood(step: _Step, likelihood: Likelihood) -> Any:
+    if not callable(likelihood):
+        raise TypeError(f"likelihood must be callable, got {likelihood!r}")
     return _bits(-likelihood(step.x_0, step.mean, step.variance), step.like)
 
 

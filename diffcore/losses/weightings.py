@@ -149,6 +149,14 @@ def sigmoid(bias: float = 0.0) -> ByRatio:
     return ByRatio(Sigmoid(bias))
 
 
+def require_weighting(weighting: Any) -> None:
+    """Raise TypeError unless `weighting` is one."""
+    if not hasattr(weighting, "weight"):
+        raise TypeError(
+            f"weighting must be a weighting such as losses.min_snr(), got {weighting!r}"
+        )
+
+
 CONSTANT = Constant()
 
 KINDS: dict[str, Callable[..., Weighting]] = {
