@@ -14,7 +14,11 @@ from ..schedules.numbers import Numbers
 
 
 class Dual:
-    """value + slope d."""
+    """value + slope d.
+
+    It equals no number, not even 0 where its value does: a formula that puts a limit there in place
+    of a logarithm would put 0 in place of its slope, which is infinite.
+    """
 
     def __init__(self, value: float, slope: float = 0.0) -> None:
         self.value, self.slope = value, slope
@@ -92,6 +96,10 @@ class Duals:
     @staticmethod
     def ones_like(x: Dual) -> Dual:
         return Dual(1.0)
+
+    @staticmethod
+    def full_like(x: Dual, value: float) -> Dual:
+        return Dual(value)
 
     @staticmethod
     def where(condition: bool, yes: Dual, no: Dual) -> Dual:
