@@ -144,10 +144,11 @@ def _images(source: Path, data: str | None, unet: Any) -> Images:
 
 def _parts(task: _Task) -> list[tuple[slice, Any, Any]]:
     """Slices of the images, `batch` at most each, with the network's labels and conditions."""
-    return [
-        (part, *(None if of is None else of[part] for of in (task.labels, task.condition)))
-        for part in batches(len(task.x_0), task.args.batch)
-    ]
+    parts = batches(len(task.x_0), task.args.batch)
+    labels, conditions = (
+        [None if of is None else of[part] for part in parts] for of in (task.labels, task.condition)
+    )
+    return list(zip(parts, labels, conditions, strict=True))
 
 
 def _bar(task: _Task, calls: int, what: str) -> Any:
