@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import to_host
 from .._optional import optional
 from . import classifier as classifiers
 from .features import features
@@ -96,12 +97,28 @@ def _in_batches(function: Callable[[Float], Any], name: str, batch: int) -> Extr
         parts = []
         for start in range(0, len(images), batch):
             given = np.asarray(images[start : start + batch], np.float32)
-            got: npt.NDArray[Any] = np.asarray(function(given))
-            if got.ndim != 2 or len(got) != len(given):
+            parts.append(_checked(function(given), name, len(given)))
+            if parts[0].shape[1] != parts[-1].shape[1]:
                 raise ValueError(
-                    f"features {name!r}: must return shape ({len(given)}, d), got {got.shape}"
+                    f"features {name!r}: must return as many numbers for each image, got "
+                    f"{parts[0].shape[1]} and {parts[-1].shape[1]}"
                 )
-            parts.append(got.astype(np.float64))
         return np.concatenate(parts)
 
     return of
+
+
+def _checked(returned: Any, name: str, n: int) -> Double:
+    """What a callable returned for n images, an array of any library or a list."""
+    try:
+        got: npt.NDArray[Any] = to_host(returned)
+    except (TypeError, ValueError):
+        raise ValueError(f"features {name!r}: must return an array, got {returned!r}") from None
+    if got.ndim != 2 or len(got) != n or not got.shape[1]:
+        raise ValueError(f"features {name!r}: must return shape ({n}, d), got {got.shape}")
+    if got.dtype.kind not in "fiu":
+        raise ValueError(f"features {name!r}: must return real numbers, got {got.dtype}")
+    broken = int(np.sum(~np.isfinite(got).all(axis=1)))
+    if broken:
+        raise ValueError(f"features {name!r}: must be finite; those of {broken} of {n} are not")
+    return got.astype(np.float64)

@@ -36,9 +36,9 @@ def fitted(features: npt.ArrayLike) -> Gaussian:
     Raises ValueError for another shape, and for values that are not finite.
     """
     x = np.asarray(features, np.float64)
-    if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
+    if x.ndim != 2 or len(x) < 2 or not x.shape[1] or not np.isfinite(x).all():
         raise ValueError(
-            f"features must be finite, of shape (n, d) with n at least 2, got shape {x.shape}"
+            f"features must be finite, of shape (n, d) with n at least 2, d 1, got shape {x.shape}"
         )
     mean = x.mean(axis=0)
     triangle: Double = np.linalg.qr((x - mean) / np.sqrt(len(x) - 1.0)).R

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._arguments import is_whole
 from .mmd import Double, checked_pair
 
 ROWS = 1024
@@ -35,8 +36,8 @@ def precision_recall(
     """
     x, y = checked_pair(samples, reference)
     least = min(len(x), len(y))
-    if not 1 <= k < least:
-        raise ValueError(f"k must be from 1 to {least - 1} for sets of {least} points, got {k}")
+    if not is_whole(k) or not 1 <= k < least:
+        raise ValueError(f"k must be from 1 to {least - 1} for sets of {least} points, got {k!r}")
     centre = y.mean(axis=0)  # Distances from squares keep more digits near the origin.
     x, y = x - centre, y - centre
     return PrecisionRecall(

@@ -75,9 +75,9 @@ def checked_pair(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Double, Double]:
     """Both as float64 of shape (n, d), n at least 3; ValueError that names the one that is not."""
     pair = np.asarray(x, np.float64), np.asarray(y, np.float64)
     for name, points in zip("xy", pair, strict=True):
-        if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
+        if points.ndim != 2 or len(points) < 3 or not points.size or not np.isfinite(points).all():
             raise ValueError(
-                f"{name} must be finite, of shape (n, d) with n at least 3, got {points.shape}"
+                f"{name} must be finite, of shape (n, d) with n at least 3, d 1, got {points.shape}"
             )
     if pair[0].shape[1] != pair[1].shape[1]:
         raise ValueError(f"y must have {pair[0].shape[1]} columns as x has, got {pair[1].shape[1]}")

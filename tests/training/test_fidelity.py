@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffcore.training import extractors, features, fidelity, manifolds, mmd
+from diffcore.training import extractors, features, fidelity, frechet, manifolds, mmd
 from diffcore.training.extractors import extractor
 from diffcore.training.images import Images
 from diffcore.training.manifolds import precision_recall
@@ -188,6 +188,9 @@ def test_real_images_score_as_real_ones_and_worse_ones_worse() -> None:
         (lambda: gaussian(0.0), "bandwidth must be positive and finite, got 0.0"),
         (lambda: precision_recall(points(0, 4, 2), points(0, 9, 2), 4), "k must be from 1 to 3"),
         (lambda: precision_recall(points(0, 4, 2), points(0, 9, 2), 0), "k must be from 1 to 3"),
+        (lambda: precision_recall(points(0, 4, 2), points(0, 9, 2), 1.5), "k must be from 1 to 3"),
+        (lambda: frechet.fitted(np.zeros((4, 0))), r"d 1, got shape \(4, 0\)"),
+        (lambda: squared_mmd(polynomial, np.zeros((4, 0)), np.zeros((4, 0))), r"got \(4, 0\)"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(call, message) -> None:
@@ -220,6 +223,12 @@ class Stranger:
     mean = staticmethod(column_means)
     wrong = staticmethod(lambda images: images.mean())
     number = 3
+    tensor = staticmethod(lambda images: column_means(images).requires_grad_())
+    broken = staticmethod(lambda images: np.full((len(images), 2), np.nan))
+    ragged = staticmethod(lambda images: [[1.0], [1.0, 2.0]])
+    complex = staticmethod(lambda images: 1j * column_means(images))
+    nothing = staticmethod(lambda images: np.zeros((len(images), 0)))
+    uneven = staticmethod(lambda images: np.zeros((len(images), len(images))))
 
 
 def test_pixels_and_margins(striped) -> None:
@@ -239,6 +248,17 @@ def test_a_callable_of_anybody_s(striped) -> None:
     np.testing.assert_allclose(got, striped.all().mean(axis=(1, 2)), rtol=1e-6, atol=1e-7)
     with pytest.raises(ValueError, match=r"must return shape \(40, d\), got \(\)"):
         extractor(f"{__name__}:Stranger.wrong", striped)(striped.all())
+    with_gradients = extractor(f"{__name__}:Stranger.tensor", striped, batch=7)(striped.all())
+    np.testing.assert_array_equal(with_gradients, got)
+    for name, message in (
+        ("broken", "'.*:Stranger.broken': must be finite; those of 7 of 7 are not"),
+        ("ragged", "must return an array, got"),
+        ("complex", "must return real numbers, got complex64"),
+        ("nothing", r"must return shape \(7, d\), got \(7, 0\)"),
+        ("uneven", "must return as many numbers for each image, got 7 and 5"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            extractor(f"{__name__}:Stranger.{name}", striped, batch=7)(striped.all())
     for name, message in (
         ("colours", "features must be pixels, classifier, inception or module:callable"),
         ("nowhere:f", "features 'nowhere:f': No module named 'nowhere'"),
