@@ -93,10 +93,16 @@ def _samples_and_reference(args: argparse.Namespace) -> tuple[Float, Images, lis
         whose = "the run's held-out images" if own else "the reference"
         notes.append(f"conditions: those of {len(shown)} of {whose}, in turn")
     sampler, parameters = args.sampler
+    if parameters.get("variance") == "learned" and not unet.learned_variance:
+        raise ValueError("--sampler ddpm:variance=learned needs a network that has learnt one")
     drawn = _sampling.draw(
         trained,
         _sampling.planned(
-            trained.schedule, sampler=sampler, parameters=parameters, steps=args.steps
+            trained.schedule,
+            sampler=sampler,
+            parameters=parameters,
+            steps=args.steps,
+            variance="learned" if unet.learned_variance else "small",
         ),
         n,
         seed=args.seed,

@@ -258,8 +258,11 @@ def test_fd_of_samples_is_what_the_library_gives(capsys, tmp_path, images):
     assert "classifier, 3 numbers" in text
 
 
-def test_fd_draws_from_a_network_what_sample_draws(capsys, tmp_path, network, images):
-    words = ("-n", 9, "--steps", 3, "--seed", 5)
+@pytest.mark.parametrize("learned", [False, True], ids=["ddim", "ddpm"])
+def test_fd_draws_from_a_network_what_sample_draws(capsys, tmp_path, images, learned):
+    """The learned variance too, where the network has learnt one."""
+    network = write_checkpoint(tmp_path / "net.safetensors", learned_variance=learned)
+    words = ("-n", 9, "--steps", 3, "--seed", 5, "--sampler", "ddpm" if learned else "ddim")
     out = tmp_path / "drawn.npz"
     good(capsys, "sample", network, *words, "--out", out, *CPU)
     drawn, _ = figures(capsys, tmp_path, "fd", network, "--reference", images, *words)
@@ -350,6 +353,10 @@ def test_fd_of_a_folder_of_samples(capsys, tmp_path, network, images):
         (["fd", "{images}", "--reference", "{images}", "--features", "colours"], "'colours'"),
         (["fd", "{network}", "--reference", "{images}", "--channels", 3], "--channels"),
         (["fd", "{network}", "--reference", "{images}", "--steps", 999], "--steps"),
+        (
+            ["fd", "{network}", "--reference", "{images}", "--sampler", "ddpm:variance=learned"],
+            "--sampler ddpm:variance=learned needs a network that has learnt one",
+        ),
     ],
 )
 def test_errors_name_what_is_wrong(capsys, tmp_path, monkeypatch, network, images, words, named):
