@@ -1,11 +1,12 @@
-"""Samplers by name and parameters on the command line: NAME[:key=value,...]."""
+"""Samplers and grids by name and parameters on the command line: NAME[:key=value,...]."""
 
 import argparse
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import times
 from ..plan import Plan
 from ..samplers import PLANNERS
 
@@ -23,14 +24,26 @@ GRIDS = (
 )
 """Functions of `diffcore.times` that take a schedule and a number of steps."""
 
+GRID_SYNTAX = f"NAME[:key=value,...], as in karras:sigma_max=80, NAME one of {', '.join(GRIDS)}"
+
 
 def sampler(text: str) -> tuple[str, dict[str, Any]]:
     """An argument's type: the planner's name and parameters."""
+    return _read(text, PLANNERS)
+
+
+def grid(text: str) -> tuple[str, dict[str, Any]]:
+    """An argument's type: the grid's name and parameters."""
+    return _read(text, {name: getattr(times, name) for name in GRIDS})
+
+
+def _read(text: str, functions: Mapping[str, Callable[..., Any]]) -> tuple[str, dict[str, Any]]:
+    """A function's name, and what it takes after its first two parameters."""
     name, _, rest = text.partition(":")
-    if name not in PLANNERS:
-        names = ", ".join(PLANNERS)
+    if name not in functions:
+        names = ", ".join(functions)
         raise argparse.ArgumentTypeError(f"must be one of {names}, got {name!r}")
-    known = list(inspect.signature(PLANNERS[name]).parameters)[2:]
+    known = list(inspect.signature(functions[name]).parameters)[2:]
     parameters: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
@@ -44,9 +57,19 @@ def sampler(text: str) -> tuple[str, dict[str, Any]]:
     return name, parameters
 
 
-def made(schedule: Any, times: Any, name: str, parameters: Mapping[str, Any]) -> Plan:
+def made(schedule: Any, grid: Any, name: str, parameters: Mapping[str, Any]) -> Plan:
     """The plan; ValueError that names --sampler where the planner refuses."""
     try:
-        return PLANNERS[name](schedule, times, **parameters)
+        return PLANNERS[name](schedule, grid, **parameters)
     except (TypeError, ValueError) as error:
         raise ValueError(f"--sampler {name}: {error}") from error
+
+
+def visited(schedule: Any, steps: int, name: str, parameters: Mapping[str, Any]) -> times.Times:
+    """The grid's times, down to data; ValueError that names --grid where it refuses."""
+    try:
+        grid: times.Times = getattr(times, name)(schedule, steps, **parameters)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"--grid {name}: {error}") from error
+    # uniform_log_snr stops above data, and an image is what a step to data gives.
+    return grid if grid[-1] == 0 else (*grid[:-1], 0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import noise, samplers, times
+from .. import noise
 from .._optional import optional
 from ..denoisers import Clip, DynamicThreshold, Threshold
 from ..plan import Denoise, Denoised, Plan, iterate
@@ -21,7 +21,7 @@ from ..schedules import ContinuousSchedule, DiscreteSchedule
 from ..tasks import last_part, repaint
 from ..training.pictures import Picture, grid
 from ._batches import batches, evaluated
-from ._planners import made
+from ._planners import made, visited
 from ._tasks import JUMP, Given
 
 Schedule = DiscreteSchedule | ContinuousSchedule
@@ -68,14 +68,16 @@ def planned(
     eta: float = 0.0,
     variance: str = "small",
     rule: str = "trailing",
+    rule_parameters: Mapping[str, Any] | None = None,
     strength: float = 1.0,
     resamples: int = 1,
     jump: int | None = None,
 ) -> Plan:
     """The plan that the options describe; ValueError names the option that cannot be.
 
-    sampler, parameters: a name of `samplers.PLANNERS` and its own parameters. strength: see
-    `tasks.last_part`; resamples and jump: see `tasks.repaint`.
+    sampler, parameters: a name of `samplers.PLANNERS` and its own parameters; rule,
+    rule_parameters: of the functions of `times` likewise. strength: see `tasks.last_part`;
+    resamples and jump: see `tasks.repaint`.
     """
     discrete = isinstance(schedule, DiscreteSchedule)
     if steps is None and sampler == "ddpm":
@@ -95,18 +97,18 @@ def planned(
     if sampler == "ddim" and eta and "eta" in (parameters or {}):
         raise ValueError(f"--eta {eta:g} and --sampler ddim:eta=... say the same thing twice")
     own = {**usual.get(sampler, {}), **(parameters or {})}
-    grid = getattr(times, rule)(schedule, steps)
-    # uniform_log_snr stops above data, and an image is what a step to data gives.
-    visited = last_part(grid if grid[-1] == 0 else (*grid[:-1], 0), strength)
-    longest = len(visited) - 2
+    way = last_part(visited(schedule, steps, rule, rule_parameters or {}), strength)
+    longest = len(way) - 2
     if jump is not None and resamples > 1 and jump > longest:
         raise ValueError(f"--jump must be at most {longest}, with {longest + 1} steps, got {jump}")
     jump = min(jump or JUMP, longest)
     if resamples == 1 or jump < 1:
-        return made(schedule, visited, sampler, own)
-    return repaint(
-        schedule, samplers.PLANNERS[sampler], visited, jump=jump, resamples=resamples, **own
-    )
+        return made(schedule, way, sampler, own)
+
+    def planner(schedule: Schedule, times: Sequence[float]) -> Plan:
+        return made(schedule, times, sampler, own)
+
+    return repaint(schedule, planner, way, jump=jump, resamples=resamples)
 
 
 def class_names(trained: Any) -> list[str]:

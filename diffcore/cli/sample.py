@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import _backends
 from ._arguments import at_least, share
 from ._outputs import filling, require_suffix, reserve, reserve_folder
-from ._planners import GRIDS, SYNTAX, sampler
+from ._planners import GRID_SYNTAX, SYNTAX, grid, sampler
 from ._tasks import RESAMPLES, add_options, given, require_together
 
 if TYPE_CHECKING:
@@ -74,9 +74,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     sample.add_argument(
         "--grid",
-        choices=GRIDS,
+        type=grid,
         default="trailing",
-        help="which of the schedule's times the steps visit (default: trailing)",
+        metavar="GRID",
+        help=f"which of the schedule's times the steps visit: {GRID_SYNTAX} (default: trailing)",
     )
     sample.add_argument(
         "--threshold",
@@ -195,6 +196,7 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
 
     learned = trained.unet.learned_variance
     name, parameters = args.sampler
+    rule, rule_parameters = args.grid
     if args.variance is not None and name != "ddpm":
         raise ValueError(f"--variance belongs to --sampler ddpm, got {args.variance} with {name}")
     if "learned" in (args.variance, parameters.get("variance")) and not learned:
@@ -206,7 +208,8 @@ def _plan(args: argparse.Namespace, trained: Any) -> Any:
         steps=args.steps,
         eta=args.eta,
         variance=args.variance or ("learned" if learned else "small"),
-        rule=args.grid,
+        rule=rule,
+        rule_parameters=rule_parameters,
         strength=args.strength or 1.0,
         resamples=1 if args.inpaint is None else args.resamples or RESAMPLES,
         jump=args.jump,

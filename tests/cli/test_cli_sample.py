@@ -1,6 +1,7 @@
 """`diffcore sample`: what a seed decides, what options mean, and files of every kind."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 from commands import ANIMALS, assert_one_line, good, pixels, run, write_checkpoint
 from PIL import Image, ImageSequence
 
-from diffcore import plan, samplers, schedules
+from diffcore import checkpoint, plan, samplers, schedules
 from diffcore.cli import _planners, _sampling
 from diffcore.noise import portable
-from diffcore.times import leading, linspace, trailing
+from diffcore.times import karras, leading, linspace, trailing
 from diffcore_torch.loading import load
 
 EPS = float(np.finfo(np.float32).eps)
@@ -346,6 +347,36 @@ def test_every_planner_is_a_sampler(capsys, plain, tmp_path, sampler):
 def test_every_grid_is_a_function_of_steps(grid):
     made = _sampling.planned(schedules.linear(100), steps=5, rule=grid)
     assert made.evaluations == 5
+
+
+def test_a_grid_has_parameters(drawn, tmp_path_factory):
+    """Without signal at its end a schedule has no largest noise level: it is given."""
+    path = write_checkpoint(tmp_path_factory.mktemp("flow") / "net.safetensors")
+    flow = schedules.flow()
+    checkpoint.save(path, replace(checkpoint.load(path), schedule=flow))
+    words = ("-n", 3, "--steps", 4, "--grid")
+    given = drawn(path, *words, "karras:sigma_max=20,rho=3")
+    wanted = samplers.ddim(flow, karras(flow, 4, sigma_max=20.0, rho=3.0))
+    assert close(given, by_hand(path, 3, sampler=wanted))
+    assert not close(given, drawn(path, *words, "karras:sigma_max=20"))
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("even", "--grid: must be one of linspace, trailing"),
+        ("karras:sigma=2", "--grid: karras takes rho=..., sigma_min=..., sigma_max=...; got"),
+        ("trailing:rho=2", "--grid: trailing takes no parameters; got"),
+        ("exponential", "--grid exponential: sigma_max must be given where the schedule ends"),
+        ("karras:sigma_max=-1", "--grid karras: sigma_min must be positive and below a finite"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_named(capsys, tmp_path, grid, message):
+    path = write_checkpoint(tmp_path / "net.safetensors")
+    checkpoint.save(path, replace(checkpoint.load(path), schedule=schedules.flow()))
+    result = run(capsys, "sample", path, "--grid", grid, "--out", tmp_path / "x.png")
+    assert_one_line(result, message)
+    assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
 
 
 @pytest.mark.parametrize(

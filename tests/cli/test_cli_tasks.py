@@ -253,6 +253,10 @@ def test_errors_of_sampling_name_what_is_wrong(capsys, folder, tmp_path, monkeyp
         ((*edit, "--strength", 0.5, "--jump", 2), ["--jump", "--inpaint"]),
         ((*edit, "--strength", 0.5, "--resamples", 2), ["--resamples", "--inpaint"]),
         ((*edit, "--inpaint", white, "--jump", 20), ["--jump", "at most 19", "20"]),
+        (
+            (*edit, "--inpaint", white, "--sampler", "unipc:order=9"),
+            ["--sampler unipc: order must be"],
+        ),
         ((*edit, "--inpaint", folder / "black.png"), ["black.png", "nothing to paint"]),
         ((*edit, "--inpaint", folder / "none.png"), ["none.png"]),
         ((plain, "--init", folder / "text.png", "--strength", 1), ["text.png", "readable"]),
