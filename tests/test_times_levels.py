@@ -267,6 +267,53 @@ def test_bad_arguments_are_named(call, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: times.karras(LINEAR, 5, rho="7"), "rho must be a number, got '7'"),
+        (lambda: times.karras(LINEAR, 5, sigma_max=True), "sigma_max must be a number, got True"),
+        (lambda: times.exponential(LINEAR, 5, "1"), "sigma_min must be a number, got '1'"),
+        (lambda: times.beta(LINEAR, 5, a=None), "a must be a number, got None"),
+        (lambda: times.beta_quantile("p", 1.0, 1.0), "p must be a number, got 'p'"),
+        (lambda: times.explicit(LINEAR, 5), "times must be a sequence of numbers, got 5"),
+        (lambda: times.explicit(LINEAR, "54"), "times must be a sequence of numbers, got '54'"),
+        (lambda: times.explicit(LINEAR, [[5], [4]]), "times must be a sequence of numbers, got"),
+        (lambda: times.explicit(LINEAR, [1, False]), "times must be a sequence of numbers, got"),
+        (lambda: times.from_sigmas(LINEAR, 5), "sigmas must be a sequence of numbers, got 5"),
+        (lambda: times.every(FLOW), "schedule must be discrete, got ContinuousSchedule"),
+        *(
+            (lambda f=f: f(schedules.linear, 5), "schedule must be a schedule, got <function lin")
+            for f in (times.linspace, times.trailing, times.quadratic, times.karras)
+        ),
+        *(
+            (lambda f=f: f(None, [0.5]), "schedule must be a schedule, got None")
+            for f in (times.explicit, times.from_sigmas)
+        ),
+    ],
+)
+def test_bad_types_are_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_arrays_of_times_and_levels_are_lists_of_them():
+    assert times.explicit(LINEAR, np.array([5.0, 2.0])) == (5, 2)
+    assert times.from_sigmas(schedules.edm(), np.array([5.0, 0.0])) == (5.0, 0.0)
+
+
+def test_extreme_exponents_and_shapes():
+    """The least rho stays near the top, as (1 - k / (n - 1))^rho; narrow quantiles are found."""
+    made = times.karras(schedules.edm(), 4, rho=1e-3)
+    wanted = [80.0 * (1.0 - k / 3) ** 1e-3 for k in range(3)]
+    assert made == pytest.approx((*wanted, 0.002, 0.0), rel=1e-12)
+    # Beta(a, 1) has the distribution x^a, Beta(1, b) has 1 - (1 - x)^b.
+    for a in (1e6, 1e8):
+        assert times.beta_quantile(0.25, a, 1.0) == pytest.approx(0.25 ** (1 / a), rel=1e-15)
+        assert times.beta_quantile(0.25, 1.0, a) == pytest.approx(-math.expm1(math.log(0.75) / a))
+    with pytest.raises(ValueError, match="a and b must leave 4 times apart, got a = 1e-08"):
+        times.beta(FLOW, 4, a=1e-8)
+
+
 @pytest.mark.parametrize("grid", [times.karras, times.exponential])
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_a_schedule_that_starts_with_noise_is_walked_to_its_start(grid, n):

@@ -25,10 +25,31 @@ def first_time(schedule: Timed) -> float | None:
 
 
 def require_steps(schedule: Timed, n: Any) -> None:
-    """ValueError unless n is a whole number of steps, no more than a discrete schedule has."""
+    """ValueError unless n is a whole number of steps, no more than a discrete schedule has.
+
+    TypeError unless it is one of our schedules, whose times are known.
+    """
+    if not isinstance(schedule, Timed):
+        raise TypeError(f"schedule must be a schedule, got {schedule!r}")
     most = schedule.T if isinstance(schedule, DiscreteSchedule) else float("inf")
     if not is_number(n) or not isinstance(n, int | np.integer) or not 1 <= n <= most:
         raise ValueError(f"n must be a whole number of steps in 1..{most}, got {n!r}")
+
+
+def scalar(value: Any) -> Any:
+    """An array without axes as Python's number; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def numbers(name: str, values: Sequence[float]) -> list[float]:
+    """`values` as floats. TypeError unless they are a sequence of numbers."""
+    try:
+        found: list[Any] = [scalar(value) for value in values]
+    except TypeError:
+        found = [None]
+    if not all(map(is_number, found)):
+        raise TypeError(f"{name} must be a sequence of numbers, got {values!r}")
+    return [float(v) for v in found]
 
 
 def counted(schedule: Timed, times: Sequence[float]) -> Times:

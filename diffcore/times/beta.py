@@ -13,7 +13,10 @@ above 1/2.
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
+from .._arguments import number, positive
+from ..schedules import DiscreteSchedule
 from ._grid import Timed, Times, counted, last_time, require_steps
 
 
@@ -21,11 +24,15 @@ def beta(schedule: Timed, n: int, a: float = 0.6, b: float = 0.6) -> Times:
     """n times at the quantiles 1, 1 - 1/n, ..., 1/n of Beta(a, b) over [0, T], then 0.
 
     a, b: below 1 they draw the times towards data and towards noise. Discrete times are rounded to
-    whole ones, distinct. Raises ValueError unless a, b > 0 and 1 <= n (<= T).
+    whole ones, distinct. Raises ValueError unless a, b > 0, not so small that times coincide, and
+    1 <= n (<= T).
     """
     require_steps(schedule, n)
     last = last_time(schedule)
-    return counted(schedule, [last * beta_quantile(1.0 - k / n, a, b) for k in range(n + 1)])
+    found = [last * beta_quantile(1.0 - k / n, a, b) for k in range(n + 1)]
+    if not isinstance(schedule, DiscreteSchedule) and any(t <= s for t, s in pairwise(found)):
+        raise ValueError(f"a and b must leave {n} times apart, got a = {a}, b = {b}")
+    return counted(schedule, found)
 
 
 def beta_quantile(p: float, a: float, b: float) -> float:
@@ -33,9 +40,7 @@ def beta_quantile(p: float, a: float, b: float) -> float:
 
     Raises ValueError unless 0 <= p <= 1 and a, b are positive and finite.
     """
-    for name, value in (("a", a), ("b", b)):
-        if not 0.0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+    a, b, p = positive("a", a), positive("b", b), number("p", p)
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"p must be in [0, 1], got {p}")
     if p in (0.0, 1.0):
@@ -72,5 +77,7 @@ def _lower(x: float, a: float, b: float) -> float:
         term *= (a + b + k) / (a + 1.0 + k) * x
         total += term
         k += 1
+    if total == math.inf:  # Far above the mode: the mass beyond x is below the least float.
+        return 1.0
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     return math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) * total / a

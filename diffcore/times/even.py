@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ..schedules import DiscreteSchedule
-from ._grid import Timed, Times, counted, first_time, last_time, require_steps
+from ._grid import Timed, Times, counted, first_time, last_time, numbers, require_steps
 
 
 def linspace(schedule: Timed, n: int) -> Times:
@@ -62,7 +62,9 @@ def quadratic(schedule: Timed, n: int) -> Times:
 
 
 def every(schedule: DiscreteSchedule) -> Times:
-    """All times T, T - 1, ..., 0."""
+    """All times T, T - 1, ..., 0. Raises TypeError on a continuous schedule."""
+    if not isinstance(schedule, DiscreteSchedule):
+        raise TypeError(f"schedule must be discrete, got {type(schedule).__name__}")
     return tuple(range(schedule.T, -1, -1))
 
 
@@ -72,7 +74,8 @@ def explicit(schedule: Timed, times: Sequence[float]) -> Times:
     Raises ValueError unless they descend strictly within the schedule's, and no more of them are
     above 0 than it has.
     """
-    grid = tuple(map(float, times))
+    grid = tuple(numbers("times", times))
+    require_steps(schedule, 1)
     last = last_time(schedule)
     for t, s in pairwise(grid):
         if not t > s:

@@ -12,8 +12,9 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import number, positive
 from ..schedules import ContinuousSchedule, DiscreteSchedule, interpolate
-from ._grid import Timed, Times, counted, first_time, last_time, require_steps
+from ._grid import Timed, Times, counted, first_time, last_time, numbers, require_steps
 
 EDM_SIGMA_MIN = 0.002
 """Karras et al. 2022, table 1: where a grid ends by default if levels go down to 0."""
@@ -33,12 +34,11 @@ def karras(
     be given where that is infinite. With n = 1 it is sigma_max alone. Raises ValueError unless
     0 < sigma_min < sigma_max are levels of the schedule, rho > 0 and 1 <= n (<= T).
     """
-    if not 0.0 < rho < math.inf:
-        raise ValueError(f"rho must be positive and finite, got {rho}")
+    rho = positive("rho", rho)
     low, high = _ends(schedule, n, sigma_min, sigma_max)
-    start, end = high ** (1.0 / rho), low ** (1.0 / rho)
+    end = (low / high) ** (1.0 / rho)
     fractions = _fractions(_count(schedule, n, low))
-    return _times(schedule, [(start + f * (end - start)) ** rho for f in fractions], low, high)
+    return _times(schedule, [high * (1.0 + f * (end - 1.0)) ** rho for f in fractions], low, high)
 
 
 def exponential(
@@ -74,7 +74,7 @@ def from_sigmas(schedule: Timed, sigmas: Sequence[float]) -> Times:
     Raises ValueError unless they descend strictly, are levels of the schedule, and no more of them
     are above 0 than a discrete schedule has times.
     """
-    levels = [float(sigma) for sigma in sigmas]
+    levels = numbers("sigmas", sigmas)
     for a, b in pairwise(levels):
         if not a > b:
             raise ValueError(f"sigmas must descend strictly, got {a} then {b}")
@@ -96,6 +96,7 @@ def _ends(
     if sigma_min is None:
         first = first_time(schedule)
         sigma_min = _level(schedule, 0 if first is None else first) or EDM_SIGMA_MIN
+    sigma_min, sigma_max = number("sigma_min", sigma_min), number("sigma_max", sigma_max)
     if not 0.0 < sigma_min < sigma_max < math.inf:
         raise ValueError(
             "sigma_min must be positive and below a finite sigma_max, "
