@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..schedules import Schedule
 from ._between import interior
-from ._grid import Start, checked, require_start
+from ._grid import Start, checked, require_ends
 from ._integrals import Integrals
 from ._slope import Point, along, evaluate, runge_kutta
 from ._trace import Trace
@@ -26,7 +26,7 @@ def noise_adams(
     the first is DDIM's and the order no more than 2. lower_order_end lets the order fall to 1 over
     the last steps, to the same effect; `reached` is the order that these leave.
     """
-    require_start(start)
+    require_ends(start, lower_order_end)
     grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     known: list[Point] = []
@@ -49,9 +49,3 @@ def noise_adams(
 def reached(order: int, start: Start, lower_order_end: bool) -> int:
     """The order of such a method."""
     return min(order, 2) if start == "lower" or lower_order_end else order
-
-
-def require_order(order: int, most: int) -> None:
-    """ValueError unless order is a whole number in 1..most."""
-    if order not in range(1, most + 1):
-        raise ValueError(f"order must be a whole number in 1..{most}, got {order!r}")

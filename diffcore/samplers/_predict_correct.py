@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from .._arguments import number
 from ..schedules import Schedule
 from ._between import half_gap, half_log_snr
-from ._grid import Start, checked, require_start
+from ._grid import Start, checked, require_ends
 from ._singlestep import singlestep
 from ._trace import ZERO, Combination, Trace
 from .adams import Output, Rule, exact, integral, step
@@ -39,7 +40,7 @@ def multistep(
     noise. lower_order_end: one output in the last step, two in the last but one.
     """
     grid = checked(schedule, times)
-    require_start(start)
+    require_ends(start, lower_order_end)
     trace = Trace(schedule, grid[0])
     outputs: list[Output] = []
     correction: Callable[[Output], Combination] = _none
@@ -77,8 +78,8 @@ def order(
 
 
 def strength_at(tau: Tau, t: float) -> float:
-    """tau at time t. ValueError unless it is finite and non-negative."""
-    value = float(tau(t) if callable(tau) else tau)
+    """tau at time t. ValueError unless it is finite and non-negative, TypeError for no number."""
+    value = number("tau", tau(t) if callable(tau) else tau)
     if not 0.0 <= value < math.inf:
         raise ValueError(f"tau must be non-negative and finite, got {value} at time {t}")
     return value

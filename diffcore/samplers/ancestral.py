@@ -19,6 +19,7 @@ from ..plan import Plan
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
 from ._first_order import log_kept
 from ._grid import checked
+from ._parameters import non_negative
 from ._trace import Combination, Trace
 from .heun import through
 
@@ -32,7 +33,8 @@ def euler_ancestral(
     small variance. Above 1, eta draws more noise than the posterior holds, until each step draws
     all its noise afresh. Raises ValueError for a negative or infinite eta or s_noise.
     """
-    grid = _checked(schedule, times, eta, s_noise)
+    eta, s_noise = non_negative("eta", eta), non_negative("s_noise", s_noise)
+    grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     for s in grid[1:]:
         _first_order(trace, s, trace.denoise(), eta, s_noise)
@@ -50,7 +52,8 @@ def dpm2_ancestral(
     weights for where that is. A step with n_down = 0 or without such a time is Euler's. Raises
     ValueError for a negative or infinite eta or s_noise.
     """
-    grid = _checked(schedule, times, eta, s_noise)
+    eta, s_noise = non_negative("eta", eta), non_negative("s_noise", s_noise)
+    grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     for t, s in pairwise(grid):
         m = trace.denoise()
@@ -70,15 +73,6 @@ def dpm2_ancestral(
         trace.move(s, state, z=s_noise * sigma * _up(fall))
     order = 2 if eta == 0.0 else None
     return trace.plan("dpm2_ancestral", order, eta=eta, s_noise=s_noise)
-
-
-def _checked(
-    schedule: Schedule, times: Sequence[float], eta: float, s_noise: float
-) -> tuple[float, ...]:
-    for name, value in (("eta", eta), ("s_noise", s_noise)):
-        if not 0.0 <= value < math.inf:
-            raise ValueError(f"{name} must be non-negative and finite, got {value}")
-    return checked(schedule, times)
 
 
 def _first_order(trace: Trace, s: float, m: Combination, eta: float, s_noise: float) -> None:

@@ -13,7 +13,8 @@ from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._grid import Start
 from ._integrals import Integrals, in_half_log_snr, in_noise_level, in_time
-from ._noise_adams import noise_adams, reached, require_order
+from ._noise_adams import noise_adams, reached
+from ._parameters import one_of
 
 Variable = Literal["t", "rho", "log_rho"]
 
@@ -41,10 +42,14 @@ def deis(
     order 2 at most. lower_order_end: order 1 in the last step, 2 in the last but one; of order 2 at
     most. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises
     ValueError on other parameters, and for "t" on a discrete schedule.
+
+    Near data eps is smooth in rho. On `vp_linear` rho is like the root of t there, so that "t" has
+    its order only once the steps are shorter than the last time above 0, and "log_rho" only once
+    they are short in log rho: over 100 to 800 even steps from 0.9 to 1e-3, order 3 measures 1.4 to
+    1.9 in t, 2.0 to 2.6 in log rho, and 2.9 to 3.2 in rho.
     """
-    require_order(order, 3)
-    if variable not in _INTEGRALS:
-        raise ValueError(f"variable must be 't', 'rho' or 'log_rho', got {variable!r}")
+    order = one_of("order", order, 1, 2, 3)
+    one_of("variable", variable, *_INTEGRALS)
     if variable == "t" and not isinstance(schedule, ContinuousSchedule):
         raise ValueError(
             "variable must be 'rho' or 'log_rho' on a discrete schedule, which has no levels "

@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._arguments import number
 from ..plan import Plan
 from ..schedules import Schedule
 from ._between import half_gap, interior
 from ._exponential import moments
-from ._grid import Start, checked, require_start
+from ._grid import Start, checked, require_ends
 from ._integrals import in_half_log_snr, noise_level
-from ._noise_adams import noise_adams, reached, require_order
+from ._noise_adams import noise_adams, reached
+from ._parameters import one_of
 from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, runge_kutta
 from ._trace import Trace
 
@@ -54,10 +56,10 @@ def dpm_solver(
     sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on other
     parameters.
     """
-    require_order(order, 3)
-    require_start(start)
-    if formula not in ("exact", "published"):
-        raise ValueError(f"formula must be 'exact' or 'published', got {formula!r}")
+    order = one_of("order", order, 1, 2, 3)
+    one_of("variant", variant, "singlestep", "multistep")
+    one_of("formula", formula, "exact", "published")
+    require_ends(start, lower_order_end)
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
     if variant == "singlestep":
         shares = _shares(order, r1, r2)
@@ -65,7 +67,7 @@ def dpm_solver(
         # One step of DDIM's, whose error is h^2, allows order 2.
         low = lower_order_end or (formula == "published" and abs(shares[1] - 2.0 / 3.0) > 1e-6)
         parameters |= dict(zip(("r1", "r2"), shares[: order - 1], strict=False))
-    elif variant == "multistep":
+    else:
         for name, r in (("r1", r1), ("r2", r2)):
             if r is not None:
                 raise ValueError(f"{name} must be None for variant='multistep', got {r}")
@@ -73,8 +75,6 @@ def dpm_solver(
         trace = noise_adams(schedule, times, order, integrals, start, lower_order_end)
         low = formula == "published" or reached(order, start, lower_order_end) < order
         parameters["start"] = start
-    else:
-        raise ValueError(f"variant must be 'singlestep' or 'multistep', got {variant!r}")
     parameters["lower_order_end"] = lower_order_end
     return trace.plan("dpm_solver", min(order, 2) if low else order, **parameters)
 
@@ -123,6 +123,7 @@ def _shares(order: int, r1: float | None, r2: float | None) -> tuple[float, floa
     for name, r, least in (("r1", r1, 2), ("r2", r2, 3)):
         if r is not None and order < least:
             raise ValueError(f"{name} must be None at order {order}, got {r}")
+    r1, r2 = (None if r is None else number(name, r) for name, r in (("r1", r1), ("r2", r2)))
     if order < 3:
         first = 0.5 if r1 is None else r1
         if not 0.0 < first < 1.0:

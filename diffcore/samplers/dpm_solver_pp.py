@@ -20,7 +20,8 @@ from ..plan import Plan
 from ..schedules import Schedule
 from ._between import half_log_snr
 from ._exponential import moments
-from ._grid import Start, checked
+from ._grid import Start, checked, require_ends
+from ._parameters import one_of
 from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from ._singlestep import singlestep
@@ -49,7 +50,10 @@ def dpm_solver_pp(
     A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises ValueError on
     parameters that are none of these.
     """
-    _check(order, formula)
+    order = one_of("order", order, 1, 2, 3)
+    one_of("variant", variant, "multistep", "singlestep")
+    one_of("formula", formula, "exact", "published")
+    require_ends(start, lower_order_end)
     parameters: dict[str, Any] = {"order": order, "variant": variant, "formula": formula}
     if variant == "multistep":
         rule = published if formula == "published" else exact
@@ -64,11 +68,9 @@ def dpm_solver_pp(
         reached = order_of(order, start=start, lower=lower_order_end)
         reached = min(reached, 2) if formula == "published" else reached
         parameters["start"] = start
-    elif variant == "singlestep":
+    else:
         trace = _singlesteps(schedule, times, order, formula == "published", lower_order_end)
         reached = min(order, 2) if lower_order_end else order
-    else:
-        raise ValueError(f"variant must be 'multistep' or 'singlestep', got {variant!r}")
     parameters["lower_order_end"] = lower_order_end
     return trace.plan("dpm_solver_pp", reached, **parameters)
 
@@ -88,7 +90,8 @@ def dpm_solver_pp_sde(
     orders. It starts with order 1, which they allow. A step to sigma = 0 takes the denoised x_0,
     one from alpha = 0 forgets the state. Raises ValueError on parameters that are none of these.
     """
-    _check(order, formula)
+    order = one_of("order", order, 1, 2, 3)
+    one_of("formula", formula, "exact", "published")
     trace = multistep(
         schedule,
         times,
@@ -124,10 +127,3 @@ def _singlesteps(
         here = min(order, len(grid) - 1 - k) if lower_order_end else order
         singlestep(trace, s, first, here, rule, thrifty)
     return trace
-
-
-def _check(order: int, formula: str) -> None:
-    if order not in (1, 2, 3):
-        raise ValueError(f"order must be 1, 2 or 3, got {order}")
-    if formula not in ("exact", "published"):
-        raise ValueError(f"formula must be 'exact' or 'published', got {formula!r}")

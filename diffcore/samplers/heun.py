@@ -17,10 +17,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._arguments import number
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._between import between, interior
 from ._grid import checked
+from ._parameters import non_negative
 from ._trace import Combination, Trace
 
 
@@ -33,6 +35,7 @@ def euler(
     s_noise: float = 1.0,
 ) -> Plan:
     """Euler's method in n; order 1. Without churn the same steps as DDIM's with eta = 0."""
+    s_churn = non_negative("s_churn", s_churn)
     grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
@@ -54,6 +57,7 @@ def heun(
 
     Order 2. Two calls a step, one for the step to sigma = 0 and for a step from alpha = 0.
     """
+    s_churn = non_negative("s_churn", s_churn)
     grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
@@ -83,6 +87,7 @@ def dpm2(
     schedule the midpoint is the nearest whole time between, weighted as DPM-Solver-2 weights the
     r_1 where that is, which keeps the order; a step that holds none is Euler's.
     """
+    s_churn = non_negative("s_churn", s_churn)
     grid = checked(schedule, times, either_way=not s_churn)
     churn = _Churn.checked(schedule, len(grid) - 1, s_churn, s_tmin, s_tmax, s_noise)
     trace = Trace(schedule, grid[0])
@@ -139,14 +144,12 @@ class _Churn:
         s_tmax: float,
         s_noise: float,
     ) -> "_Churn":
-        if not s_churn >= 0.0:
-            raise ValueError(f"s_churn must be non-negative, got {s_churn}")
+        s_noise = non_negative("s_noise", s_noise)
+        s_tmin, s_tmax = number("s_tmin", s_tmin), number("s_tmax", s_tmax)
         if not 0.0 <= s_tmin <= s_tmax:
             raise ValueError(
                 f"s_tmin must be in [0, s_tmax], got s_tmin = {s_tmin}, s_tmax = {s_tmax}"
             )
-        if not 0.0 <= s_noise < math.inf:
-            raise ValueError(f"s_noise must be non-negative and finite, got {s_noise}")
         if s_churn and not isinstance(schedule, ContinuousSchedule):
             raise ValueError("s_churn must be 0 on a discrete schedule, which has no times between")
         return cls(s_churn, min(s_churn / steps, math.sqrt(2.0) - 1.0), s_tmin, s_tmax, s_noise)

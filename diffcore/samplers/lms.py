@@ -12,7 +12,8 @@ from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import Start
 from ._integrals import in_noise_level
-from ._noise_adams import noise_adams, reached, require_order
+from ._noise_adams import noise_adams, reached
+from ._parameters import one_of
 
 
 def lms(
@@ -30,7 +31,7 @@ def lms(
     and so on; of order 2 at most. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is
     DDIM's. Raises ValueError on other parameters.
     """
-    require_order(order, 4)
+    order = one_of("order", order, 1, 2, 3, 4)
     trace = noise_adams(schedule, times, order, in_noise_level, start, lower_order_end)
     return trace.plan(
         "lms",

@@ -16,8 +16,9 @@ from itertools import pairwise
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._between import interior
-from ._grid import Start, checked, require_start
+from ._grid import Start, checked
 from ._integrals import noise_level
+from ._parameters import one_of
 from ._slope import Point, along, evaluate
 from ._trace import Combination, Trace
 
@@ -38,7 +39,7 @@ def plms(schedule: Schedule, times: Sequence[float], start: Start = "lower") -> 
     the denoised x_0, where the paper continues eps; one from alpha = 0 is DDIM's. Raises ValueError
     on another start.
     """
-    require_start(start)
+    one_of("start", start, "singlestep", "lower")
     grid = checked(schedule, times)
     trace = Trace(schedule, grid[0])
     known: list[Point] = []

@@ -13,10 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from .._arguments import number
 from ..plan import Plan, Stage
 from ..process import transition
 from ..schedules import Schedule
 from ._grid import checked
+from ._parameters import non_negative
 
 Planner = Callable[..., Plan]
 """planner(schedule, times) -> Plan, such as `heun`."""
@@ -49,11 +53,15 @@ def restart(
     parameters are the planner's; a multistep method starts afresh at each restart and after it.
     Intervals are taken from noise to data, those of one t_min in the order given. s_noise scales
     the noise. Raises ValueError where an interval does not fit the grid or the schedule, and for
-    s_churn, which counts the steps of a whole grid.
+    s_churn, which counts the steps of a whole grid; TypeError for no planner or no `Interval`.
     """
+    s_noise = non_negative("s_noise", s_noise)
+    if not callable(planner):
+        raise TypeError(f"planner must be a function such as samplers.heun, got {planner!r}")
+    for interval in intervals:
+        if not isinstance(interval, Interval):
+            raise TypeError(f"intervals must be Interval(t_min=..., t_max=...), got {interval!r}")
     grid = checked(schedule, times)
-    if not 0.0 <= s_noise < math.inf:
-        raise ValueError(f"s_noise must be non-negative and finite, got {s_noise}")
     if intervals and parameters.get("s_churn"):
         raise ValueError(
             "s_churn must be 0 with restart intervals: it is spread over the steps of one grid, "
@@ -69,12 +77,14 @@ def restart(
         stages += planner(schedule, grid[first : k + 1], **parameters).stages
         for interval, way in here:
             back = planner(schedule, way, **parameters).stages
-            stages += (_noise(schedule, way, s_noise), *back) * interval.repetitions
+            stages += (_noise(schedule, way, s_noise), *back) * int(interval.repetitions)
         first = k
     plan = planner(schedule, grid, **parameters)
     if not intervals:
         return plan
-    described = [{**vars(i), "times": list(way)} for i, way in ways]
+    described = [
+        {**vars(i), "repetitions": int(i.repetitions), "times": list(way)} for i, way in ways
+    ]
     return Plan(
         f"restart_{plan.name}",
         tuple(stages),
@@ -83,13 +93,14 @@ def restart(
 
 
 def _way_back(schedule: Schedule, grid: tuple[float, ...], interval: Interval) -> tuple[float, ...]:
-    low, high = interval.t_min, interval.t_max
+    low, high, count = interval.t_min, interval.t_max, interval.repetitions
+    number("t_min", low), number("t_max", high)
     if low not in grid[1:]:
         raise ValueError(f"t_min must be one of times after the first, got {low}")
     if not high > low:
         raise ValueError(f"t_max must be above t_min, got t_min = {low}, t_max = {high}")
-    if not isinstance(interval.repetitions, int) or interval.repetitions < 1:
-        raise ValueError(f"repetitions must be a positive whole number, got {interval.repetitions}")
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"repetitions must be a positive whole number, got {count!r}")
     if interval.times is None:
         return checked(schedule, (high, *(t for t in grid if low < t < high), low))
     way = checked(schedule, interval.times)

@@ -16,6 +16,7 @@ from itertools import pairwise
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._grid import checked
+from ._parameters import one_of
 from ._trace import ZERO, Combination, Trace
 
 Row = tuple[float, tuple[float, ...]]
@@ -41,8 +42,7 @@ def runge_kutta(schedule: Schedule, times: Sequence[float], order: int = 4) -> P
     Order 4 calls in the middle of a step, and so needs a continuous schedule. Raises ValueError
     where times do not change at each step, or leave sigma = 0.
     """
-    if order not in TABLEAUS:
-        raise ValueError(f"order must be 1, 2 or 4, got {order!r}")
+    order = one_of("order", order, *TABLEAUS)
     if order == 4 and not isinstance(schedule, ContinuousSchedule):
         raise ValueError("order must be 1 or 2 on a discrete schedule, which has no times between")
     grid = checked(schedule, times, either_way=True)

@@ -13,6 +13,7 @@ from typing import Literal
 from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import Start
+from ._parameters import one_of, switch
 from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from .adams import bh1, bh2
@@ -39,11 +40,9 @@ def unipc(
     corrected. A step to sigma = 0 takes the denoised x_0, one from alpha = 0 is DDIM's. Raises
     ValueError on parameters that are none of these.
     """
-    if order not in (1, 2, 3):
-        raise ValueError(f"order must be 1, 2 or 3, got {order}")
-    if solver not in RULES:
-        raise ValueError(f"solver must be 'bh1' or 'bh2', got {solver!r}")
-    after = order + 1 if corrector else 0
+    order = one_of("order", order, 1, 2, 3)
+    one_of("solver", solver, *RULES)
+    after = order + 1 if switch("corrector", corrector) else 0
     trace = multistep(
         schedule,
         times,

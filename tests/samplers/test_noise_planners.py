@@ -215,13 +215,13 @@ def test_a_lower_order_end_is_ddims_last_step():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s, g: lms(s, g, order=5), "order must be a whole number in 1..4, got 5"),
+        (lambda s, g: lms(s, g, order=5), "order must be 1, 2, 3 or 4, got 5"),
         (lambda s, g: lms(s, g, start="midpoint"), "start must be 'singlestep' or 'lower'"),
-        (lambda s, g: deis(s, g, order=0), "order must be a whole number in 1..3, got 0"),
+        (lambda s, g: deis(s, g, order=0), "order must be 1, 2 or 3, got 0"),
         (lambda s, g: deis(s, g, variable="time"), "variable must be 't', 'rho' or 'log_rho'"),
         (lambda s, g: deis(s, g, variable="t"), "variable must be 'rho' or 'log_rho' on a discr"),
         (lambda s, g: plms(s, g, start="upper"), "start must be 'singlestep' or 'lower'"),
-        (lambda s, g: dpm_solver(s, g, order=4), "order must be a whole number in 1..3, got 4"),
+        (lambda s, g: dpm_solver(s, g, order=4), "order must be 1, 2 or 3, got 4"),
         (lambda s, g: dpm_solver(s, g, variant="both"), "variant must be 'singlestep' or"),
         (lambda s, g: dpm_solver(s, g, formula="mine"), "formula must be 'exact' or 'publi"),
         (lambda s, g: dpm_solver(s, g, start="two"), "start must be 'singlestep' or 'lower'"),
