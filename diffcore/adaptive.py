@@ -18,11 +18,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Generic
 
+from ._arguments import number, positive
 from ._arrays import A, linear_combination, mean_per_sample, namespace, require_floating
 from ._step_control import StepControl
 from .noise import Noise
 from .plan import Denoise, Denoised
 from .process import transition
+from .samplers._parameters import non_negative, one_of
 from .samplers.ancestral import log_down
 from .schedules import ContinuousSchedule
 
@@ -88,26 +90,33 @@ def dpm_adaptive(
     alpha = 0 and the last draw none. n_last: defaults to `atol`, and is asked for only where sigma
     is 0 at t_end.
 
-    Raises TypeError on a discrete schedule, ValueError that names a bad argument, and
+    Raises TypeError on a discrete schedule, TypeError or ValueError that names a bad argument, and
     FloatingPointError where the state is not a number, the step vanishes or `max_attempts` is
     reached.
     """
     require_floating("x", x)
     if not isinstance(schedule, ContinuousSchedule):
         raise TypeError(f"schedule must be continuous, got {type(schedule).__name__}")
-    if order not in (2, 3):
-        raise ValueError(f"order must be 2 or 3, got {order!r}")
-    n_last = atol if n_last is None else n_last
-    for name, value in (("atol", atol), ("h_init", h_init), ("n_last", n_last)):
-        if not 0.0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value}")
-    for name, value in (("rtol", rtol), ("eta", eta), ("s_noise", s_noise)):
-        if not 0.0 <= value < math.inf:
-            raise ValueError(f"{name} must be non-negative and finite, got {value}")
-    if not 0.0 < accept_safety < 1.0:
+    if x.ndim == 0 or x.shape[0] == 0:
+        raise ValueError(f"x must have shape (batch, ...), batch above 0, got {tuple(x.shape)}")
+    t_start, t_end = number("t_start", t_start), number("t_end", t_end)
+    order = one_of("order", order, 2, 3)
+    atol, h_init = positive("atol", atol), positive("h_init", h_init)
+    n_last = atol if n_last is None else positive("n_last", n_last)
+    rtol, eta = non_negative("rtol", rtol), non_negative("eta", eta)
+    s_noise = non_negative("s_noise", s_noise)
+    for name, gain in (("pcoeff", pcoeff), ("icoeff", icoeff), ("dcoeff", dcoeff)):
+        if not math.isfinite(number(name, gain)):
+            raise ValueError(f"{name} must be finite, got {gain}")
+    if not 0.0 < number("accept_safety", accept_safety) < 1.0:
         raise ValueError(f"accept_safety must be in (0, 1), got {accept_safety}")
+    if not number("max_attempts", max_attempts) >= 1.0:
+        raise ValueError(f"max_attempts must be 1 or more, got {max_attempts}")
     if eta and noise is None:
         raise ValueError(f"noise must be given where eta > 0, got eta = {eta}")
+    for name, function in (("denoise", denoise), ("noise", noise)):
+        if not (callable(function) or (function is None and name == "noise")):
+            raise TypeError(f"{name} must be a function, got {function!r}")
     up = _upwards(schedule, t_start, t_end, eta)
     run = _Run(schedule, denoise, rtol, atol, max_attempts)
     goal = t_end

@@ -325,6 +325,48 @@ def test_bad_arguments_are_named(arguments, message):
         dpm_adaptive(schedule, oracles.point_mass(schedule, 0.0), np.ones((1, 2)), **given)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        *(
+            ({name: wrong}, f"{name} must be a number, got {wrong!r}")
+            for name in ("rtol", "atol", "h_init", "pcoeff", "icoeff", "dcoeff", "accept_safety")
+            for wrong in ("1", True)
+        ),
+        *(
+            ({name: "1"}, f"{name} must be a number, got '1'")
+            for name in ("eta", "s_noise", "n_last", "max_attempts", "t_start", "t_end")
+        ),
+        ({"denoise": None}, "denoise must be a function, got None"),
+        ({"eta": 1.0, "noise": 3}, "noise must be a function, got 3"),
+        ({"order": 2.0}, "order must be 2 or 3, got 2.0"),
+        ({"order": "2"}, "order must be 2 or 3, got '2'"),
+        ({"icoeff": math.inf}, "icoeff must be finite, got inf"),
+        ({"max_attempts": 0}, "max_attempts must be 1 or more, got 0"),
+        ({"max_attempts": math.nan}, "max_attempts must be 1 or more, got nan"),
+        ({"x": np.ones((0, 2))}, r"x must have shape \(batch, ...\), batch above 0, got \(0, 2\)"),
+        ({"x": np.array(1.0)}, r"x must have shape \(batch, ...\), batch above 0, got \(\)"),
+    ],
+)
+def test_what_is_no_number_or_function_is_named(arguments, message):
+    flow = schedules.flow()
+    usual = {"denoise": oracles.point_mass(flow, 0.0), "x": np.ones((1, 2))}
+    given = {**usual, "t_start": 0.9, "t_end": 0.2, **arguments}
+    with pytest.raises((TypeError, ValueError), match=message):
+        dpm_adaptive(flow, **given)
+
+
+def test_numpys_numbers_promote_no_state():
+    flow = schedules.flow()
+    x = np.ones((2, 3), np.float32)
+    denoise = oracles.gaussian(flow, 0.1, 0.5)
+    plain = dpm_adaptive(flow, denoise, x, 0.9, 0.2, rtol=0.25)
+    numpys = dpm_adaptive(flow, denoise, x, np.float64(0.9), np.float64(0.2), rtol=np.float64(0.25))
+    assert numpys.x.dtype == plain.x.dtype == np.float32
+    np.testing.assert_array_equal(numpys.x, plain.x)
+    assert numpys.attempts == plain.attempts
+
+
 def test_bad_types_are_named():
     flow = schedules.flow()
     with pytest.raises(TypeError, match="schedule must be continuous, got DiscreteSchedule"):
