@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ._arguments import numbers
 from ._arrays import Host
 from .plan import LogRange, Plan
 from .schedules import Schedule
@@ -42,14 +43,19 @@ def moments(
     """
     if plan.batch is not None:
         raise ValueError("plan must be a single plan, got a stack; see plan.unstack")
-    mu, v = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(variance, np.float64))
+    mu, v = _coordinates(mean, variance)
     times = _times(plan)
     if start is None:
         exact = marginal(schedule, times[:1], mu, v)
         start = exact.mean[0], exact.variance[0]
-    centre, spread = (np.broadcast_to(np.asarray(s, np.float64), mu.shape) for s in start)
+    try:
+        centre, spread = (np.broadcast_to(np.asarray(s, np.float64), mu.shape) for s in start)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"start must be a mean and a variance that broadcast to shape {mu.shape}, got {start}"
+        ) from None
     for name, value in (("variance", v), ("start's variance", spread)):
-        if np.any(value < 0.0):
+        if not np.all(value >= 0.0):
             raise ValueError(f"{name} must be non-negative, got {np.min(value)}")
     # A state or output is a mean, and weights over independent noises: the start's, each stage's.
     means, rows = [centre], [np.zeros((len(plan.stages) + 1, *mu.shape))]
@@ -85,7 +91,7 @@ def marginals(
     plan: Plan, schedule: Schedule, mean: npt.ArrayLike, variance: npt.ArrayLike
 ) -> Moments:
     """What `moments` would be if the plan were exact: alpha mean, alpha^2 variance + sigma^2."""
-    mu, v = np.broadcast_arrays(np.asarray(mean, np.float64), np.asarray(variance, np.float64))
+    mu, v = _coordinates(mean, variance)
     return marginal(schedule, _times(plan), mu, v)
 
 
@@ -94,6 +100,18 @@ def marginal(schedule: Schedule, times: tuple[float, ...], mean: Host, variance:
     levels = [schedule(t) for t in times]
     means = np.stack([alpha * mean for alpha, _ in levels])
     return Moments(means, np.stack([a * a * variance + s * s for a, s in levels]))
+
+
+def _coordinates(mean: npt.ArrayLike, variance: npt.ArrayLike) -> tuple[Host, Host]:
+    """Both as float64 arrays of one shape. ValueError unless they have one."""
+    mu, v = numbers("mean", mean), numbers("variance", variance)
+    try:
+        shape = np.broadcast_shapes(mu.shape, v.shape)
+    except ValueError:
+        raise ValueError(
+            f"variance must broadcast against mean, got shapes {v.shape} and {mu.shape}"
+        ) from None
+    return np.broadcast_to(mu, shape), np.broadcast_to(v, shape)
 
 
 def _times(plan: Plan) -> tuple[float, ...]:

@@ -166,6 +166,10 @@ def test_shapes_and_starts():
             "plan must have its noise in numbers",
         ),
         (lambda s, p: moments(plan.Plan("empty", ()), s, 0.0, 1.0), "plan must have stages"),
+        (lambda s, p: moments(p, s, 0.0, math.nan), "variance must be non-negative, got nan"),
+        (lambda s, p: moments(p, s, [0, 1], [1, 2, 3]), "variance must broadcast against mean"),
+        (lambda s, p: moments(p, s, 0.0, 1.0, start=3), "start must be a mean and a variance"),
+        (lambda s, p: moments(p, s, 0.0, 1.0, start=(0.0,)), "start must be a mean and a varia"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
