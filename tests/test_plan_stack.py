@@ -239,6 +239,15 @@ def test_bad_plans_are_named(plans, message):
         stack([samplers.ddim(SCHEDULE, grid) for grid in plans])
 
 
+def test_what_is_no_plan_is_named():
+    one = samplers.ddim(SCHEDULE, (5, 0))
+    for wrong in (one, None, 3):
+        with pytest.raises(TypeError, match="plans must be a sequence of plans, got "):
+            stack(wrong)
+    with pytest.raises(TypeError, match="plans must be a sequence of plans, got 3 among them"):
+        stack([one, 3])
+
+
 def test_unlike_plans_are_named():
     one = samplers.ddim(SCHEDULE, (5, 0))
     with pytest.raises(ValueError, match="plans must not be stacks, got one of 2 plans"):

@@ -4,7 +4,7 @@ Times, grids, parameters, whole samplers may differ from sample to sample, as lo
 is called in the same stages. The loop is the same; a sample comes out as under its own plan.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._arrays import is_number
@@ -18,12 +18,17 @@ def stack(plans: Sequence[Plan]) -> Plan:
     they share it; the order the least of theirs. Under the plan the denoiser is given times of
     shape (batch,), and it must be one for all: a schedule with all the times, say, or a network.
     Raises ValueError unless the plans, none of them a stack, have the same number of stages, call
-    the denoiser in the same ones, and learn the variance in the same ones.
+    the denoiser in the same ones, and learn the variance in the same ones; TypeError for what is
+    no plan.
     """
+    if isinstance(plans, Plan) or not isinstance(plans, Iterable):
+        raise TypeError(f"plans must be a sequence of plans, got {type(plans).__name__}")
     plans = tuple(plans)
     if not plans:
         raise ValueError("plans must be one or more, got none")
     for plan in plans:
+        if not isinstance(plan, Plan):
+            raise TypeError(f"plans must be a sequence of plans, got {plan!r} among them")
         if plan.batch is not None:
             raise ValueError(f"plans must not be stacks, got one of {plan.batch} plans")
         _require_structure(plans[0], plan)
