@@ -253,6 +253,52 @@ def test_noise_is_asked_for():
         plan.sample(lambda x, t: x, made, np.ones((1, 1), dtype=int), lambda like, step: like)
 
 
+def test_what_is_not_asked_for_is_named():
+    made, x = samplers.ddpm(schedules.linear(10)), np.ones((2, 3), dtype="float32")
+    same, fresh = lambda x, t: x, noise.portable(0)
+    for denoise, asked, error, said in (
+        ("net", fresh, TypeError, "denoise must be callable, got 'net'"),
+        (lambda x, t: None, fresh, TypeError, "denoise's x_0 must be an array, got NoneType"),
+        (lambda x, t: x[:1], fresh, ValueError, "denoise's x_0 must have the shape of x"),
+        (lambda x, t: x[:, :1], fresh, ValueError, "denoise's x_0 must have the shape of x"),
+        (lambda x, t: x.astype("f8"), fresh, TypeError, "must leave x its dtype, float32, got fl"),
+        (same, lambda x, k: None, TypeError, "noise must be an array, got NoneType"),
+        (same, lambda x, k: x[0], ValueError, "noise must have the shape of x"),
+        (same, lambda x, k: x.astype("f8"), TypeError, "must leave x its dtype, float32, got fl"),
+    ):
+        with pytest.raises(error, match=said):
+            plan.sample(denoise, made, x, asked)
+    other = make(namespace_of("array_api_strict"), x, "float32")
+    with pytest.raises(TypeError, match="denoise's x_0 must be an array of x's library, numpy"):
+        plan.sample(lambda x, t: other, made, x, fresh)
+    for call in (
+        lambda: plan.iterate(same, None, x),
+        lambda: plan.mean_residuals([made], schedules.linear(10)),
+        lambda: plan.variances("ddpm", schedules.linear(10)),
+    ):
+        with pytest.raises(TypeError, match="plan must be a Plan, got"):
+            call()
+    with pytest.raises(TypeError, match="schedule must be a schedule or its tables, got None"):
+        plan.mean_residuals(made, None)
+    with pytest.raises(TypeError, match="eta must be a number, got 'a'"):
+        samplers.ddim(schedules.linear(10), (10, 0), "a")
+    with pytest.raises(TypeError, match="schedule must be a schedule or its tables"):
+        plan.prior(None, 10, x)
+    with pytest.raises(TypeError, match="eps must be an array"):
+        plan.prior(schedules.linear(10), 10, None)
+    with pytest.raises(ValueError, match="time must be one for each of 2 samples, got 3"):
+        plan.prior(schedules.linear(10), (10, 9, 8), x)
+
+
+def test_numpys_numbers_leave_the_dtype():
+    half, x = np.float64(0.5), np.ones((2, 3), dtype="float32")
+    made = [Plan("one", (Stage(2.0, 1.0, (half,), (half,), half),))]
+    made += [samplers.ddim(schedules.linear(10), np.array([10, 5, 0]), np.float64(0.5))]
+    for one in made:
+        assert plan.sample(lambda x, t: x, one, x, noise.portable(0)).dtype == np.float32
+    assert type(made[1].parameters["eta"]) is float
+
+
 def test_dynamic_threshold_is_the_quantile():
     x_0 = 3.0 * np.random.default_rng(0).standard_normal((4, 3, 5))
     for quantile in (0.5, 0.9, 0.995, 1.0):

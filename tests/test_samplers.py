@@ -280,6 +280,7 @@ def test_ddpm_with_the_exact_gaussian_reverse_reproduces_the_data():
         (lambda s: samplers.ddim(s, (5,)), "times must be at least two numbers"),
         (lambda s: samplers.ddim(s, (1001, 0)), "t must be a whole time in 0..1000, got 1001"),
         (lambda s: samplers.ddim(s, (1000, 0), eta=1.5), r"eta must be in \[0, 1\], got 1.5"),
+        (lambda s: samplers.ddim(s, (1000, 0), eta=math.nan), r"eta must be in \[0, 1\], got nan"),
         (lambda s: samplers.ddpm(s, variance="medium"), "variance must be 'small', 'large'"),
         (lambda s: samplers.ddpm(schedules.flow()), "times must be given"),
     ],

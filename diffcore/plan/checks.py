@@ -12,8 +12,9 @@ import numpy as np
 
 from .._arrays import Host
 from ..schedules import Schedule
+from ..schedules.level import require_schedule
 from .stack import unstack
-from .table import LogRange, Plan
+from .table import LogRange, Plan, require_plan
 
 
 def mean_residuals(plan: Plan, schedule: Schedule) -> Host:
@@ -21,6 +22,8 @@ def mean_residuals(plan: Plan, schedule: Schedule) -> Host:
 
     0 means that with an exact denoiser of a point mass the mean stays alpha_t x_0.
     """
+    require_plan(plan)
+    require_schedule(schedule)
     if plan.batch is not None:
         return np.stack([mean_residuals(one, schedule) for one in unstack(plan)], axis=-1)
     alphas = [schedule(stage.time).alpha for stage in plan.stages[:1]]
@@ -39,6 +42,8 @@ def variances(plan: Plan, schedule: Schedule) -> Host:
     Shape (stages + 1,), for a stack (stages + 1, batch). It equals sigma_t^2 throughout for a plan
     that keeps the marginals. Learned ranges count with their upper end.
     """
+    require_plan(plan)
+    require_schedule(schedule)
     if plan.batch is not None:
         return np.stack([variances(one, schedule) for one in unstack(plan)], axis=-1)
     sigma = schedule(plan.stages[0].time).sigma if plan.stages else 0.0

@@ -15,10 +15,12 @@ from .._arrays import (
     linear_combination,
     namespace,
     require_floating,
+    require_library,
 )
 from ..noise import Noise
 from ..schedules import Schedule
-from .table import LogRange, Number, Plan, Stage, is_zero
+from ..schedules.level import require_schedule
+from .table import LogRange, Number, Plan, Stage, is_zero, require_plan
 
 
 class Denoised(NamedTuple):
@@ -52,7 +54,11 @@ def prior(schedule: Schedule, time: Number, eps: A) -> A:
 
     time: a number, or in a stack `plan.stages[0].time`, one for each sample.
     """
+    require_schedule(schedule)
+    require_floating("eps", eps)
     several = isinstance(time, tuple)
+    if several and len(time) != eps.shape[0]:
+        raise ValueError(f"time must be one for each of {eps.shape[0]} samples, got {len(time)}")
     sigma = tuple(schedule(t).sigma for t in time) if several else schedule(time).sigma
     return linear_combination((_beside(sigma, eps),), (eps,))
 
@@ -65,8 +71,12 @@ def iterate(
     x: floating array (batch, ...); its library, dtype and device are kept. noise: called as
     `noise(x, k + 1)` in stage k, on an array like the state; step 0 is left for the state `x`
     itself. Raises ValueError where the plan draws noise and none is given, where it is a stack of
-    another size than x's batch, and where it reads what there is not.
+    another size than x's batch, and where it reads what there is not; TypeError or ValueError where
+    denoise or noise gives no array of x's library and shape, or one that changes x's dtype.
     """
+    require_plan(plan)
+    if not callable(denoise):
+        raise TypeError(f"denoise must be callable, got {denoise!r}")
     require_floating("x", x)
     if noise is not None and not callable(noise):
         raise TypeError(f"noise must be a function such as noise.as_noise(0), got {noise!r}")
@@ -117,7 +127,9 @@ def _rows(plan: Plan) -> list[_Row]:
             last_outputs[output] = k
         states = [k - i for i, c in enumerate(stage.x) if not is_zero(c)]
         outputs = [count - 1 - j for j, c in enumerate(stage.m) if not is_zero(c)]
-        weights = [c for c in (*stage.x, *stage.m) if not is_zero(c)]
+        # Python's floats: a NumPy scalar would promote a float32 array.
+        used = (c for c in (*stage.x, *stage.m) if not is_zero(c))
+        weights = [float(c) if is_number(c) else c for c in used]
         for number in states:
             last_states[number] = k
         for number in outputs:
@@ -150,6 +162,7 @@ def _run(
             newest = None  # Not held while the next one is made.
             output = denoise(x, _time(stage.time, x) if stacked else stage.time)
             newest, fraction = output if isinstance(output, Denoised) else (output, None)
+            _require_beside("denoise's x_0", newest, x)
             outputs[row.output] = newest
             del output
         weights = [_beside(c, x) for c in row.weights] if stacked else list(row.weights)
@@ -157,8 +170,15 @@ def _run(
         if row.draws and noise is not None:
             weights.append(_noise_scale(stage.z, fraction, x))
             arrays.append(noise(x, k + 1))
+            _require_beside("noise", arrays[-1], x)
         # Nothing at all is 0 of the newest state.
-        x = linear_combination(weights or [0.0], arrays or [x])
+        moved = linear_combination(weights or [0.0], arrays or [x])
+        if moved.dtype != x.dtype:
+            raise TypeError(
+                f"denoise and noise must leave x its dtype, {x.dtype}, got {moved.dtype}"
+            )
+        x = moved
+        del moved
         del arrays
         for number in row.ended_states:
             del states[number]
@@ -166,6 +186,15 @@ def _run(
             del outputs[number]
         states[k + 1] = x
         yield Progress(k, stage, x, newest)
+
+
+def _require_beside(name: str, value: Any, x: Any) -> None:
+    require_floating(name, value)
+    require_library(name, value, "x", x)
+    if tuple(value.shape) != tuple(x.shape):
+        raise ValueError(
+            f"{name} must have the shape of x, {tuple(x.shape)}, got {tuple(value.shape)}"
+        )
 
 
 def _noise_scale(z: Number | LogRange, fraction: Any, like: Any) -> Any:
@@ -179,7 +208,7 @@ def _noise_scale(z: Number | LogRange, fraction: Any, like: Any) -> Any:
 
 def _beside(value: Number, like: Any) -> Any:
     """A number as it is; one for each sample as an array that broadcasts against `like`."""
-    return value if is_number(value) else expand(constant(list(value), like), like)
+    return float(value) if is_number(value) else expand(constant(list(value), like), like)
 
 
 def _time(time: Number, like: Any) -> Any:

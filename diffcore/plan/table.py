@@ -102,6 +102,12 @@ class Plan:
             raise ValueError(f"text must be a plan's JSON: {error}") from None
 
 
+def require_plan(plan: Any) -> None:
+    """Raise TypeError unless `plan` is one."""
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a Plan, got {type(plan).__name__}")
+
+
 def is_zero(weight: Number) -> bool:
     """Whether a weight is 0, in a stack for every sample."""
     return weight == 0.0 or (isinstance(weight, tuple) and not any(weight))

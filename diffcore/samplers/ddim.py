@@ -8,6 +8,7 @@ it is DDPM's with the small variance. Every eta keeps the marginals.
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import number
 from ..plan import Plan, Stage
 from ..schedules import Schedule
 from ._first_order import first_order
@@ -21,6 +22,7 @@ def ddim(schedule: Schedule, times: Sequence[float], eta: float = 0.0) -> Plan:
     q(x_s | x_t) at eta = 1, and in between shares its noise with the state's own. Raises ValueError
     unless 0 <= eta <= 1.
     """
+    eta = number("eta", eta)
     if not 0.0 <= eta <= 1.0:
         raise ValueError(f"eta must be in [0, 1], got {eta}")
     stages = []
