@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from conftest import as_numpy, make
+from conftest import as_numpy, make, namespace_of
 from scipy import integrate, stats
 from strategies import normal
 
@@ -17,6 +17,7 @@ SCHEDULES = {
     "sub_vp": (schedules.sub_vp(), 0.3),
 }
 WEIGHTS, MEANS, VARIANCES = [0.3, 0.7], np.array([[-1.0], [0.5]]), np.array([[0.04], [0.2]])
+X = np.ones((3, 2))
 
 
 def posterior_mean(density, schedule, t, x_t):
@@ -190,17 +191,98 @@ def test_oracles_sample_their_own_law():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s: oracles.gaussian(s, 0.0, -1.0), "variance must be non-negative, got -1.0"),
+        (
+            lambda s: oracles.gaussian(s, 0.0, -1.0),
+            "variance must be non-negative and finite, got -1",
+        ),
         (lambda s: oracles.mixture(s, [0.5, 0.6], MEANS, 0.1), "weights must be positive"),
         (lambda s: oracles.mixture(s, [0.5, 0.5], np.ones(2), 0.1), r"means must have shape \(2"),
-        (lambda s: oracles.mixture(s, WEIGHTS, MEANS, -0.1), "variances must be non-negative"),
+        (
+            lambda s: oracles.mixture(s, WEIGHTS, MEANS, -0.1),
+            "variances must be non-negative and finite",
+        ),
         (lambda s: oracles.empirical(s, np.ones(3)), r"data must have shape \(n"),
         (
             lambda s: oracles.empirical(s, np.ones((3, 2)))(np.ones((1, 3)), 5),
             "x_t must have shape",
         ),
+        (lambda s: oracles.gaussian(s, 0.0, np.inf), "variance must be non-negative and finite"),
+        (lambda s: oracles.gaussian(s, 0.0, [1.0, np.nan]), "variance must be non-negative and"),
+        (lambda s: oracles.mixture(s, [0.5, np.nan], MEANS, 0.1), "weights must be positive"),
+        (lambda s: oracles.mixture(s, WEIGHTS, MEANS, np.ones(3)), "variances must broadcast"),
+        (lambda s: oracles.gaussian(s, 0.0, 0.0)(X, 0), "t must have sigma > 0 where the variance"),
+        (lambda s: oracles.gaussian(s, 0.0, [0.0, 1.0])(X, 0), "t must have sigma > 0 where the"),
+        (lambda s: oracles.gaussian_flow(s, 0.0, 0.0, X, 0, 9), "t must have sigma > 0 where the"),
+        (lambda s: oracles.empirical(s, X)(X, 0), "t must have sigma > 0 where the variance is 0"),
+        (lambda s: oracles.gaussian(s, np.ones(3), 1.0)(X, 5), "mean must broadcast against x_t"),
+        (lambda s: oracles.gaussian(s, np.ones((4, 2)), 1.0)(X, 5), "mean must broadcast against"),
+        (lambda s: oracles.point_mass(s, np.ones((1, 1, 2)))(X, 5), "x_0 must broadcast against"),
+        (lambda s: oracles.gaussian(s, 0.0, 1.0)(X, np.array([5, 6])), "t must be a number or"),
+        (lambda s: oracles.gaussian_flow(s, 0.0, 1.0, X, 5, np.array([5, 6])), "s must be a num"),
+        (lambda s: oracles.mixture(s, WEIGHTS, MEANS, 0.1)(X[:, :1], np.ones((3, 1), int)), "t mu"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(schedules.linear())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: oracles.point_mass(None, 1.0),
+        lambda: oracles.gaussian("linear", 0.0, 1.0),
+        lambda: oracles.empirical(schedules.linear, X),
+        lambda: oracles.gaussian_flow(None, 0.0, 1.0, X, 5, 3),
+    ],
+)
+def test_what_is_no_schedule_is_named(call):
+    with pytest.raises(TypeError, match="schedule must be a schedule or its tables, got"):
+        call()
+
+
+@pytest.mark.parametrize("real", [np.float64, np.float32])
+def test_numpys_numbers_leave_the_dtype(real):
+    schedule, x = schedules.linear(), np.ones((2, 3), dtype="float32")
+    half = real(0.5)
+    for got in (
+        oracles.point_mass(schedule, half)(x, 5),
+        oracles.gaussian(schedule, half, half)(x, 5),
+        oracles.gaussian(schedule, half, half)(x, np.array([5, 6])),
+        oracles.gaussian_flow(schedule, half, half, x, 5, 3),
+    ):
+        assert got.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("library", "dtype"), [("torch", "float16"), ("torch", "bfloat16"), ("jax", "float16")]
+)
+def test_half_precisions_are_computed_in_float32(library, dtype):
+    """Near data sigma^2 and 1 / sigma^2 are out of float16's range, the answer is not."""
+    xp = namespace_of(library)
+    schedule = schedules.flow()
+    t = xp.asarray(np.array([1e-4, 3e-3]))
+    data = np.random.default_rng(0).uniform(-1.0, 1.0, (5, 16))
+    x = xp.asarray(data[:2], dtype=getattr(xp, dtype))
+    cases = [
+        lambda x, t: oracles.empirical(schedule, data)(x, t),
+        lambda x, t: oracles.gaussian(schedule, 0.2, 0.0)(x, t),
+        lambda x, t: oracles.gaussian_flow(schedule, 0.2, 1e-6, x, t, 2.0 * t),
+    ]
+    for case in cases:
+        got = case(x, t)
+        assert got.dtype == x.dtype
+        host = as_numpy(x).astype(float)
+        unit = float(xp.finfo(x.dtype).eps)
+        wanted = case(host, as_numpy(t))
+        np.testing.assert_allclose(as_numpy(got).astype(float), wanted, rtol=2 * unit, atol=1e-3)
+
+
+def test_an_empty_batch_stays_empty(xp):
+    x = make(xp, np.ones((0, 1)))
+    for t in (5, make(xp, np.ones(0), "int64")):
+        for denoise in (
+            oracles.mixture(schedules.linear(), WEIGHTS, MEANS, VARIANCES),
+            oracles.gaussian(schedules.linear(), 0.2, 0.5),
+        ):
+            assert as_numpy(denoise(x, t)).shape == (0, 1)
