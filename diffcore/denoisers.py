@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ._arrays import is_number, namespace, placement
+from ._arguments import number, positive, require_time
+from ._arrays import is_number, namespace, placement, require_floating, require_library
 from .plan import Denoise, Denoised
-from .predictions import Prediction
+from .predictions import Prediction, require_prediction
 from .schedules import ContinuousSchedule, DiscreteSchedule, Schedule
+from .schedules.level import require_schedule
 
 Network = Callable[[Any, Any], Any]
 """network(x, t) -> output, with x of shape (batch, channels, ...) and t of shape (batch,)."""
@@ -30,8 +32,13 @@ class Clip:
     low: float = -1.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        if not number("low", self.low) < number("high", self.high):
+            raise ValueError(f"high must be above low, got low = {self.low}, high = {self.high}")
+
     def __call__(self, x_0: Any) -> Any:
-        return namespace(x_0).clip(x_0, self.low, self.high)
+        require_floating("x_0", x_0)
+        return namespace(x_0).clip(x_0, float(self.low), float(self.high))
 
 
 @dataclass(frozen=True)
@@ -45,20 +52,22 @@ class DynamicThreshold:
     maximum: float = math.inf
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.quantile <= 1.0:
+        if not 0.0 < number("quantile", self.quantile) <= 1.0:
             raise ValueError(f"quantile must be in (0, 1], got {self.quantile}")
-        if not self.maximum >= 1.0:
+        if not number("maximum", self.maximum) >= 1.0:
             raise ValueError(f"maximum must be at least 1, got {self.maximum}")
 
     def __call__(self, x_0: Any) -> Any:
+        require_floating("x_0", x_0)
         xp = namespace(x_0)
-        flat = xp.sort(xp.reshape(xp.abs(x_0), (x_0.shape[0], -1)), axis=1)
+        flat = xp.reshape(xp.abs(x_0), (x_0.shape[0], math.prod(x_0.shape[1:])))
+        flat = xp.sort(flat, axis=1)
         # Linear interpolation between order statistics, as numpy.quantile does it.
-        position = self.quantile * (flat.shape[1] - 1)
+        position = float(self.quantile) * (flat.shape[1] - 1)
         below = math.floor(position)
         above = min(below + 1, flat.shape[1] - 1)
         limit = flat[:, below] + (position - below) * (flat[:, above] - flat[:, below])
-        limit = xp.clip(limit, 1.0, self.maximum if math.isfinite(self.maximum) else None)
+        limit = xp.clip(limit, 1.0, float(self.maximum) if math.isfinite(self.maximum) else None)
         limit = limit[(...,) + (None,) * (x_0.ndim - 1)]
         return xp.minimum(xp.maximum(x_0, -limit), limit) / limit
 
@@ -91,14 +100,19 @@ def denoiser(
     """
     if not callable(network):
         raise TypeError(f"network must be callable, got {type(network).__name__}")
-    if not isinstance(predicts, Prediction):
-        raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
+    require_schedule(schedule)
+    require_prediction(predicts)
+    time_scale = positive("time_scale", time_scale)
+    if threshold is not None:
+        _require_threshold(threshold)
     if timestep not in ("time", "index"):
         raise ValueError(f"timestep must be 'time' or 'index', got {timestep!r}")
     if timestep == "index" and not _counts_steps(schedule):
         raise ValueError("timestep must be 'time' on a schedule without whole times")
 
     def denoise(x_t: Any, t: Any, /) -> Any:
+        require_floating("x_t", x_t)
+        require_time("t", t, "x_t", x_t)
         xp = namespace(x_t)
         x_in, time = predicts.inputs(schedule, x_t, t)
         if time is t and isinstance(schedule, DiscreteSchedule | ContinuousSchedule):
@@ -113,11 +127,13 @@ def denoiser(
         else:
             times = xp.astype(times, dtype, copy=False)
         output = network(x_in, times)
+        require_floating("the network's output", output)
+        require_library("the network's output", output, "x_t", x_t)
         fraction = None
         if learned_variance:
-            if output.shape[1] % 2:
+            if output.ndim < 2 or output.shape[1] % 2:
                 raise ValueError(
-                    f"network must give twice the channels, got {output.shape[1]} of them"
+                    f"network must give twice the channels, got shape {tuple(output.shape)}"
                 )
             channels = output.shape[1] // 2
             fraction = 0.5 * (output[:, channels:, ...] + 1.0)
@@ -135,6 +151,10 @@ def denoiser(
 def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
     """`denoise` with `threshold` applied to its x_0: for guided ones, which leave the range."""
 
+    if not callable(denoise):
+        raise TypeError(f"denoise must be callable, got {denoise!r}")
+    _require_threshold(threshold)
+
     def within(x_t: Any, t: float, /) -> Any:
         output = denoise(x_t, t)
         if isinstance(output, Denoised):
@@ -142,6 +162,11 @@ def thresholded(denoise: Denoise, threshold: Threshold) -> Denoise:
         return threshold(output)
 
     return within
+
+
+def _require_threshold(threshold: Any) -> None:
+    if not callable(threshold) or isinstance(threshold, type):
+        raise TypeError(f"threshold must be a function of x_0 such as Clip(), got {threshold!r}")
 
 
 def _counts_steps(schedule: Schedule) -> bool:

@@ -103,6 +103,36 @@ def test_bad_arguments_are_named():
         denoisers.denoiser("net", SCHEDULE, EPS)
     with pytest.raises(TypeError, match="predicts must be a Prediction"):
         denoisers.denoiser(lambda x, t: x, SCHEDULE, "eps")
+    with pytest.raises(TypeError, match="schedule must be a schedule or its tables, got 'linear'"):
+        denoisers.denoiser(lambda x, t: x, "linear", EPS)
+    for scale, error in (("a", TypeError), (0.0, ValueError), (np.nan, ValueError)):
+        with pytest.raises(error, match="time_scale must be"):
+            denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS, time_scale=scale)
+    for threshold in ("clip", denoisers.Clip, 1.0):
+        with pytest.raises(TypeError, match="threshold must be a function of x_0"):
+            denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS, threshold=threshold)
+        with pytest.raises(TypeError, match="threshold must be a function of x_0"):
+            denoisers.thresholded(lambda x, t: x, threshold)
+    with pytest.raises(TypeError, match="denoise must be callable, got None"):
+        denoisers.thresholded(None, denoisers.Clip())
+    with pytest.raises(ValueError, match="high must be above low, got low = 1"):
+        denoisers.Clip(1.0, -1.0)
+    with pytest.raises(TypeError, match="low must be a number, got 'a'"):
+        denoisers.Clip("a")
+    with pytest.raises(TypeError, match="quantile must be a number"):
+        denoisers.DynamicThreshold("a")
+    with pytest.raises(TypeError, match="x_0 must be an array"):
+        denoisers.Clip()(None)
+    x = np.ones((2, 2))
+    for output in (None, 1.0, (x, x), x.astype(int)):
+        with pytest.raises(TypeError, match="the network's output must be"):
+            denoisers.denoiser(lambda x, t, output=output: output, SCHEDULE, EPS)(x, 5)
+    with pytest.raises(ValueError, match=r"network must give twice the channels, got shape \(2, 3"):
+        denoisers.denoiser(lambda x, t: np.ones((2, 3)), SCHEDULE, EPS, learned_variance=True)(x, 5)
+    with pytest.raises(TypeError, match="x_t must be an array"):
+        denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS)([1.0], 5)
+    with pytest.raises(ValueError, match=r"t must be a number or have shape \(2,\)"):
+        denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS)(x, np.array([5]))
     with pytest.raises(ValueError, match="timestep must be"):
         denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS, timestep="steps")
     with pytest.raises(ValueError, match="quantile must be"):
@@ -136,3 +166,18 @@ def test_predictions_named_in_a_config_reach_the_denoiser():
     assert denoisers.denoiser(lambda x, t: 0 * x, schedules.edm(), predicts)(
         np.ones((1, 1)), 1.0
     ) == pytest.approx(0.25 / 1.25)
+
+
+@pytest.mark.parametrize(
+    "threshold", [denoisers.Clip(), denoisers.DynamicThreshold()], ids=lambda t: type(t).__name__
+)
+def test_a_threshold_leaves_an_empty_batch(xp, threshold):
+    assert as_numpy(threshold(make(xp, np.ones((0, 3, 2))))).shape == (0, 3, 2)
+
+
+def test_numpys_numbers_leave_the_dtype():
+    x, half, two = np.ones((2, 3), dtype="float32"), np.float64(0.5), np.float64(2.0)
+    for threshold in (denoisers.Clip(-two, two), denoisers.DynamicThreshold(half, two)):
+        assert threshold(x).dtype == np.float32
+    denoise = denoisers.denoiser(lambda x, t: x, SCHEDULE, EPS, time_scale=two)
+    assert denoise(x, np.int64(5)).dtype == np.float32
