@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +11,15 @@ def require_suffix(path: Path, suffixes: Sequence[str]) -> None:
     """ValueError where `path` ends in none of `suffixes`."""
     if path.suffix.lower() not in suffixes:
         raise ValueError(f"{path} must end in {' or '.join(suffixes)}")
+
+
+def require_apart(option: str, path: Path, inputs: Iterable[Path | None]) -> None:
+    """ValueError where the output `path` of `option` is one of `inputs`, or a file in one."""
+    for given in inputs:
+        if given is None or not (given.exists() and path.exists()):
+            continue
+        if given.samefile(path) or (path.is_file() and given.resolve() in path.resolve().parents):
+            raise ValueError(f"{option} must be another file than those that are read, got {path}")
 
 
 def reserve(path: Path, force: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from . import _schedules
 from ._arguments import at_least
-from ._outputs import require_suffix, reserve
+from ._outputs import require_apart, require_suffix, reserve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg", ".pdf")
 DEFAULT = ("linear", "scaled_linear", "cosine", "sigmoid", "flow")
+DIGITS = "digits"
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -42,7 +43,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     forward.add_argument(
         "image",
         nargs="?",
-        default="digits",
+        default=DIGITS,
         help="an image file, or digits for four of scikit-learn's (default: digits)",
     )
     forward.add_argument(
@@ -119,6 +120,7 @@ def _run_forward(args: argparse.Namespace) -> int:
     require_suffix(args.out, SUFFIXES)
     schedules = {text: _schedules.parse(text) for text in args.schedule}
 
+    require_apart("--out", args.out, [None if args.image == DIGITS else Path(args.image)])
     images = _images(args.image, rows=4 if len(schedules) == 1 else 1)
     reserve(args.out, args.force)
 
@@ -155,8 +157,8 @@ def _images(source: str, rows: int) -> "npt.NDArray[np.float32]":
     from ..training.data import load_images
     from ..training.decode import Target, pixels
 
-    if source == "digits":
-        return load_images("digits", channels=1).batch(range(rows))
+    if source == DIGITS:
+        return load_images(DIGITS, channels=1).batch(range(rows))
     path = Path(source)
     if not path.is_file():
         raise ValueError(f"image must be a file or 'digits', got {source!r}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _backends
 from ._arguments import at_least, share
-from ._outputs import filling, require_suffix, reserve, reserve_folder
+from ._outputs import filling, require_apart, require_suffix, reserve, reserve_folder
 from ._planners import GRID_SYNTAX, SYNTAX, grid, sampler
 from ._tasks import RESAMPLES, add_options, given, require_together
 
@@ -135,6 +135,10 @@ def run(args: argparse.Namespace) -> int:
         require_suffix(args.trajectory, ANIMATED)
         if args.trajectory.resolve() == out.resolve():
             raise ValueError(f"--trajectory must not be the file of --out, {out}")
+    pictures = (args.init, args.inpaint, args.condition)
+    for option, path in (("--out", out), ("--trajectory", args.trajectory)):
+        if path is not None:
+            require_apart(option, path, pictures)
 
     from . import _sampling
 

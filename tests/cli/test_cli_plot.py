@@ -86,6 +86,15 @@ def test_a_picture_is_replaced_only_when_asked(capsys, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_image_is_not_drawn_over(capsys, tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    before = path.read_bytes()
+    result = run(capsys, "plot", "forward", path, "--out", path, "--force")
+    assert_one_line(result, "--out must be another file", str(path))
+    assert path.read_bytes() == before
+
+
 def test_a_picture_that_fails_leaves_the_old_one(capsys, tmp_path, monkeypatch):
     def failing(*args):
         raise ValueError("no ink")

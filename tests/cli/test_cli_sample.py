@@ -275,6 +275,31 @@ def test_what_is_there_stays_unless_forced(capsys, tmp_path, plain):
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_what_is_read_is_never_written(capsys, tmp_path, plain):
+    shown = write_checkpoint(tmp_path / "shown.safetensors", condition_channels=1)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for path in (tmp_path / "a.png", folder / "b.png"):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    picture, again, one = tmp_path / "a.png", tmp_path / "again.png", folder / "b.png"
+    again.symlink_to(picture)
+    init = (plain, "--init", picture, "--strength", "0.5")
+    other = ("--out", tmp_path / "new.png")
+    for words, option in (
+        ((*init, "--out", picture), "--out"),
+        ((*init, "--out", again), "--out"),
+        ((*init, *other, "--trajectory", picture), "--trajectory"),
+        ((plain, "--init", one, "--inpaint", picture, "--out", picture), "--out"),
+        ((shown, "--condition", picture, "--out", picture), "--out"),
+        ((shown, "--condition", folder, "--out", one), "--out"),
+        ((shown, "--condition", folder, "--out", folder), "--out"),
+    ):
+        before = picture.read_bytes(), one.read_bytes()
+        assert_one_line(run(capsys, "sample", *words, "--force"), f"{option} must be another file")
+        assert (picture.read_bytes(), one.read_bytes()) == before
+    good(capsys, "sample", shown, "--condition", folder, "--out", folder / "new.png")
+
+
 def truncated(path: Path, to: Path) -> Path:
     data = path.read_bytes()
     to.write_bytes(data[: len(data) // 2])
