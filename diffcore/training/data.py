@@ -3,6 +3,7 @@
 Each becomes `Images` of one size, or a ValueError that names the file that cannot be used.
 """
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,9 @@ def _digits(target: Target, labels: bool) -> Images:
 
 def _npz(path: Path, target: Target, labels: bool) -> Images:
     try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("no zip archive")
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     # A truncated archive raises zipfile's, zlib's or NumPy's own errors.

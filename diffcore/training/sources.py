@@ -122,14 +122,15 @@ def hugging_face(name: str, subset: str, columns: Columns, labels: bool) -> Sour
     """A data set of the `datasets` library: NAME or NAME:SPLIT, where NAME may be a folder.
 
     A folder that `save_to_disk` wrote is opened as such. SPLIT is "train" unless given, and may be
-    a slice ("train[:10%]").
+    a slice ("train[:10%]") of anything but such a folder.
     """
+    if not name:
+        raise ValueError("hf: must be followed by a data set, as in hf:NAME or hf:NAME:SPLIT")
     name, split = _name_and_split(name)
     library = optional("datasets", "datasets")
     try:
         if saved_to_disk(Path(name)):
-            rows = library.load_from_disk(name)
-            rows = rows[split] if isinstance(rows, library.DatasetDict) else rows
+            rows = _split_of(library.load_from_disk(name), split)
         else:
             rows = library.load_dataset(name, subset or None, split=split)
     # The library raises errors of many kinds for a name, a split or a network that is not there.
@@ -162,6 +163,17 @@ def saved_to_disk(path: Path) -> bool:
 def _name_and_split(name: str) -> tuple[str, str]:
     match = re.fullmatch(r"(.+?):(\w+(?:\[[^\]]*\])?)", name)
     return (match[1], match[2]) if match else (name, "train")
+
+
+def _split_of(saved: Any, split: str) -> Any:
+    """The split of what `save_to_disk` wrote, a dictionary of them or one alone."""
+    if isinstance(saved, dict):
+        if split not in saved:
+            raise ValueError(f"it was saved as {', '.join(saved)}, which are read whole")
+        return saved[split]
+    if split not in ("train", str(saved.split)):
+        raise ValueError("it was saved as one, without splits, which is read whole")
+    return saved
 
 
 def _names_in(metadata: dict[bytes, bytes] | None, label: str) -> tuple[str, ...]:

@@ -514,9 +514,12 @@ def test_npz_errors_name_the_file(tmp_path: Path) -> None:
     refuses(r"labels must have shape \(2,\), got \(3,\)", x=zeros, y=np.arange(3))
     refuses("labels must be all ints or all strings, got float", x=zeros, y=np.zeros(2))
     refuses("not a readable .npz file", x=np.array([{}, None], object))
-    path.write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"a\.npz: not a readable \.npz file"):
-        load_images(path, channels=1)
+    whole = path.read_bytes()
+    np.save(tmp_path / "a.npy", zeros)
+    for content in (b"broken", b"", whole[: len(whole) // 2], (tmp_path / "a.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"a\.npz: not a readable \.npz file \(no zip archive"):
+            load_images(path, channels=1)
 
 
 # Hugging Face `datasets`, offline.
@@ -564,6 +567,15 @@ def test_datasets_saved_to_disk_and_loaded_by_name(tmp_path: Path, monkeypatch: 
     assert load_images(hub, channels=3).classes == ("cat", "dog", "cow")  # read by pyarrow alone
     for name in (f"{hub}:nosuch", f"{tmp_path / 'both'}:nosuch", f"{tmp_path / 'nowhere'}"):
         with pytest.raises(ValueError, match=r"Hugging Face data set .* could not be loaded"):
+            load_images(f"hf:{name}", channels=3)
+    # A folder that was saved is read whole, rather than whatever part of it was asked for.
+    for name, message in (
+        (f"{tmp_path / 'both'}:train[:2]", "saved as train, test, which"),
+        (f"{tmp_path / 'one'}:train[:1]", "saved as one, without splits"),
+        (f"{tmp_path / 'one'}:test", "saved as one, without splits"),
+        ("", "hf:NAME"),
+    ):
+        with pytest.raises(ValueError, match=message):
             load_images(f"hf:{name}", channels=3)
     with pytest.raises(ValueError, match=r"one: no column 'pixels' for the images"):
         load_images(tmp_path / "one", channels=3, image_column="pixels")
