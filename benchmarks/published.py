@@ -27,8 +27,8 @@ def main() -> None:
         "with the exact denoiser, beside the plan of ours; the oracle decides. Orders are fitted "
         "over step counts on VP-linear, between times that hide no term of the error. "
         "In everything else the two agree to the rounding of their tables, which the tests in "
-        "`tests/samplers` hold. Where a published method falls short of its order, ours has it too: "
-        'by `formula="published"`, the start of LMS by `start="lower"`, PNDM\'s as `plms`.\n\n'
+        "`tests/samplers` hold. Where a published method falls short of its order, ours has it "
+        'too: by `formula="published"`, the start of LMS by `start="lower"`, PNDM\'s as `plms`.\n\n'
         f"`python benchmarks/published.py`. {versions}, Python {platform.python_version()}; "
         "the figures do not depend on the machine but for the last digits.\n"
     )
