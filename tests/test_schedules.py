@@ -476,6 +476,12 @@ def test_betas_may_be_an_array_of_any_library(xp):
     assert schedules.respace(schedule, times) == schedules.respace(schedule, [1, 3])
 
 
+def test_the_steepest_sigmoid_is_one():
+    schedule = schedules.sigmoid(10, start=-450.0, end=450.0)
+    assert np.all(np.diff(schedule.log_snr) < 0)
+    assert not np.any(np.isnan(schedule.posterior_variance))
+
+
 def test_schedules_are_told_apart():
     schedule, other = schedules.linear(T=10), schedules.linear(T=11)
     assert schedule != other
@@ -549,6 +555,12 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.cosine(offset=-1.0), "offset must be"),
         (lambda: schedules.sigmoid(start=2.0, end=1.0), "end must be above start"),
         (lambda: schedules.sigmoid(tau=0.0), "tau must be"),
+        (lambda: schedules.sigmoid(tau=1e-3), "tau must be at least the larger of -start and end"),
+        (lambda: schedules.shift(schedules.linear(), 1e-200), "schedule must lose signal at each"),
+        (
+            lambda: schedules.zero_terminal_snr(schedules.constant(1000, 0.9)),
+            "schedule must lose signal at each",
+        ),
         (lambda: schedules.from_betas([]), "betas must have shape"),
         (lambda: schedules.from_betas([0.1, 1.0, 0.1]), "got 1.0 at t = 2"),
         (lambda: schedules.from_betas([0.1, math.nan]), "got nan at t = 2"),

@@ -15,6 +15,9 @@ from .._arguments import number, numbers, positive
 from .._arrays import Host
 from .discrete import DiscreteSchedule
 
+STEEPEST = 450.0
+"""How many tau a sigmoid may reach from 0: beyond, its hyperbolic functions leave float64."""
+
 
 def linear(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
     """beta_t linear from beta_start at t = 1 to beta_end at t = T (Ho et al. 2020, section 4)."""
@@ -97,6 +100,10 @@ def sigmoid(
     if not -math.inf < start < end < math.inf:
         raise ValueError(f"end must be above start and finite, got start = {start}, end = {end}")
     tau = positive("tau", tau)
+    if max(-start, end) / tau > STEEPEST:
+        raise ValueError(
+            f"tau must be at least the larger of -start and end over {STEEPEST:g}, got {tau}"
+        )
     _, max_beta = _clip(0.0, max_beta)
     low, high = start / tau / 2, end / tau / 2
     fraction, width = np.arange(T + 1) / T, high - low
@@ -151,6 +158,11 @@ def of_log_alpha_bar(
 ) -> DiscreteSchedule:
     """The schedule whose log alpha_bar at times 1..T is given, strictly decreasing below 0."""
     full = np.append(0.0, log_alpha_bar)
+    if not np.all(np.diff(full) < 0.0):
+        raise ValueError(
+            f"schedule must lose signal at each step, in float64 too, got a {config['kind']} "
+            "that does not"
+        )
     beta = np.append(0.0, -np.expm1(np.diff(full)))
     times = np.arange(len(full), dtype=np.float64) if origin is None else origin
     return DiscreteSchedule(config=config, origin=times, log_alpha_bar=full, beta=beta)

@@ -78,8 +78,9 @@ def zero_terminal_snr(schedule: DiscreteSchedule) -> DiscreteSchedule:
         return of_log_alpha_bar(2.0 * half, config, schedule.origin.copy())
     # (s_t - s_T) / (s_1 - s_T), once from each end: near 1 as 1 + small, near 0 as a product.
     near_one = np.expm1(half - half[0]) / -np.expm1(half[-1] - half[0])
-    near_zero = np.expm1(half - half[-1]) / np.expm1(half[0] - half[-1])
-    with np.errstate(divide="ignore"):
+    # Where all but no signal is left already these leave float64, and a ValueError follows.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        near_zero = np.expm1(half - half[-1]) / np.expm1(half[0] - half[-1])
         log_ratio = np.where(
             near_zero > 0.5, np.log1p(np.maximum(near_one, -0.5)), np.log(near_zero)
         )
