@@ -161,15 +161,19 @@ def expand(values: Any, like: Array) -> Any:
 def beside(name: str, value: Any, like_name: str, like: Array) -> Any:
     """A number as Python's float, which promotes no array; one for each sample as `expand`'s.
 
-    Raises TypeError or ValueError, naming the argument, unless `value` is a finite number or an
-    array of shape (batch,) and of `like`'s dtype.
+    A number that a compiler traces is an array without axes. Raises TypeError or ValueError, naming
+    the argument, unless `value` is a finite number or an array of shape (batch,) and of `like`'s
+    dtype.
     """
     if is_number(value):
-        if not math.isfinite(value):
+        if not -math.inf < value < math.inf:
             raise ValueError(f"{name} must be finite, got {value}")
         return float(value)
-    if not is_array(value) or value.ndim != 1:
+    if not is_array(value) or value.ndim > 1:
         raise TypeError(f"{name} must be a number or an array of shape (batch,), got {value!r}")
+    require_library(name, value, like_name, like)
+    if value.ndim == 0:
+        return namespace(like).astype(value, like.dtype, copy=False)
     if value.dtype != like.dtype:
         raise TypeError(
             f"{name} must have the dtype of {like_name}, {like.dtype}, got {value.dtype}"

@@ -39,6 +39,7 @@ def classifier(
     function("gradient", gradient)
     if not is_number(weight) or not math.isfinite(weight):
         raise ValueError(f"weight must be a finite number, got {weight!r}")
+    weight = float(weight)
 
     def guided(x_t: Any, t: Any, /) -> Any:
         require_floating("x_t", x_t)
@@ -51,8 +52,7 @@ def classifier(
         x_0, fraction = output if isinstance(output, Denoised) else (output, None)
         towards = gradient(x_t, t)
         require_like("gradient", towards, "x_t", x_t)
-        share = float(weight) * (sigma * sigma / alpha)
-        x_0 = linear_combination((1.0, share), (x_0, towards))
+        x_0 = linear_combination((1.0, weight * (sigma * sigma / alpha)), (x_0, towards))
         return x_0 if fraction is None else Denoised(x_0, fraction)
 
     return guided

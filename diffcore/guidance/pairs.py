@@ -90,6 +90,7 @@ def interval(
     function("plain", plain)
     if not 0.0 <= number("low", low) < number("high", high):
         raise ValueError(f"low and high must be 0 <= low < high, got {low} and {high}")
+    low, high = float(low), float(high)
 
     def inside(t: float) -> bool:
         alpha, sigma = schedule(t)

@@ -33,12 +33,10 @@ class Linear:
     weight: Any
 
     def __post_init__(self) -> None:
-        _require_weight(self.weight)
+        object.__setattr__(self, "weight", _checked(self.weight))
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
-        w = beside("weight", self.weight, "x_t", conditional)
-        # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
-        return linear_combination((w, 1.0 - w), (conditional, unconditional))
+        return _mixed(self.weight, conditional, unconditional)
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,13 @@ class Rescaled:
     phi: float = 0.7
 
     def __post_init__(self) -> None:
-        _require_weight(self.weight)
-        if not 0.0 <= number("phi", self.phi) <= 1.0:
+        object.__setattr__(self, "weight", _checked(self.weight))
+        object.__setattr__(self, "phi", number("phi", self.phi))
+        if not 0.0 <= self.phi <= 1.0:
             raise ValueError(f"phi must be in [0, 1], got {self.phi}")
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
-        guided = Linear(self.weight)(conditional, unconditional, x_t, t)
+        guided = _mixed(self.weight, conditional, unconditional)
         if guided.ndim == 1:
             return guided  # A single number has no deviation.
         xp = namespace(guided)
@@ -66,7 +65,7 @@ class Rescaled:
         wanted, got = (xp.std(x, axis=axes, keepdims=True) for x in (conditional, guided))
         flat = got == 0.0
         ratio = xp.where(flat, xp.ones_like(got), wanted / xp.where(flat, xp.ones_like(got), got))
-        return guided * (1.0 + float(self.phi) * (ratio - 1.0))
+        return guided * (1.0 + self.phi * (ratio - 1.0))
 
 
 @dataclass(eq=False)
@@ -90,12 +89,14 @@ class Projected:
     """The times of the run's first call and of the last, and the sum."""
 
     def __post_init__(self) -> None:
-        _require_weight(self.weight)
-        if not math.isfinite(number("eta", self.eta)):
+        self.weight = _checked(self.weight)
+        self.eta, self.radius = number("eta", self.eta), number("radius", self.radius)
+        self.momentum = number("momentum", self.momentum)
+        if not -math.inf < self.eta < math.inf:
             raise ValueError(f"eta must be finite, got {self.eta}")
-        if not number("radius", self.radius) > 0.0:
+        if not self.radius > 0.0:
             raise ValueError(f"radius must be positive, got {self.radius}")
-        if not -1.0 < number("momentum", self.momentum) < 1.0:
+        if not -1.0 < self.momentum < 1.0:
             raise ValueError(f"momentum must be in (-1, 1), got {self.momentum}")
 
     def __call__(self, conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
@@ -107,12 +108,11 @@ class Projected:
         along = xp.where(none, xp.zeros_like(square), share) * conditional
         further = beside("weight", self.weight, "x_t", d) - 1.0
         return linear_combination(
-            (1.0, further, further * (float(self.eta) - 1.0)), (conditional, d, along)
+            (1.0, further, further * (self.eta - 1.0)), (conditional, d, along)
         )
 
     def _accumulated(self, d: Any, t: Any) -> Any:
-        momentum = float(self.momentum)
-        if momentum == 0.0:
+        if self.momentum == 0.0:
             return d
         first = t
         if self._last is not None and _alike(self._last[1:], (t, d)):
@@ -121,21 +121,20 @@ class Projected:
             if not is_number(t):
                 xp = namespace(d)
                 first = xp.where(going_on, began, t)
-                d = d + momentum * xp.where(expand(going_on, d), total, 0.0 * d)
+                d = d + self.momentum * xp.where(expand(going_on, d), total, 0.0 * d)
             elif going_on:
-                first, d = began, d + momentum * total
+                first, d = began, d + self.momentum * total
         self._last = first, t, d
         return d
 
     def _shortened(self, d: Any) -> Any:
-        radius = float(self.radius)
-        if math.isinf(radius):
+        if self.radius == math.inf:
             return d
         xp = namespace(d)
         norm = xp.sqrt(_per_sample(d * d))
-        long = norm > radius
+        long = norm > self.radius
         one = xp.ones_like(norm)
-        return d * xp.where(long, radius / xp.where(long, norm, one), one)
+        return d * xp.where(long, self.radius / xp.where(long, norm, one), one)
 
 
 def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
@@ -163,6 +162,12 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
     return apply
 
 
+def _mixed(weight: Any, conditional: Any, unconditional: Any) -> Any:
+    w = beside("weight", weight, "x_t", conditional)
+    # As two weights rather than a difference, so that w = 1 gives c and w = 0 gives u exactly.
+    return linear_combination((w, 1.0 - w), (conditional, unconditional))
+
+
 def has_zero(values: Any) -> bool:
     """Whether a number, or one of an array that the host can see, is 0."""
     if is_number(values):
@@ -185,9 +190,12 @@ def _per_sample(x: Any) -> Any:
     return namespace(x).sum(x, axis=tuple(range(1, x.ndim)), keepdims=True) if x.ndim > 1 else x
 
 
-def _require_weight(weight: Any) -> None:
+def _checked(weight: Any) -> Any:
+    """A number as Python's, where compilers would take NumPy's for an array."""
     if is_number(weight):
-        if not math.isfinite(weight):
+        if not -math.inf < weight < math.inf:  # which compilers trace, not isfinite
             raise ValueError(f"weight must be finite, got {weight}")
-    elif getattr(weight, "ndim", None) != 1:
+        return float(weight)
+    if getattr(weight, "ndim", None) != 1:
         raise TypeError(f"weight must be a number or an array of shape (batch,), got {weight!r}")
+    return weight

@@ -180,6 +180,30 @@ def test_numpys_numbers_promote_nothing(xp):
         np.testing.assert_array_equal(as_numpy(got), as_numpy(wanted))
 
 
+def test_rules_of_several_weights_compile_whole():
+    """The compiler takes a float that changes between calls for one it does not know."""
+    torch = pytest.importorskip("torch")
+    schedule = schedules.cosine(50)
+    x = torch.from_numpy(normal(10, (3, 2))[0].astype(np.float32))
+    conditional, unconditional = pair(schedule)
+    kinds = (
+        guidance.Linear,
+        guidance.Rescaled,
+        lambda w: guidance.Projected(w, eta=0.1 * w, radius=0.1 * w),
+        lambda w: guidance.Projected(w, radius=0.1 * w, momentum=-0.1 * w),
+    )
+    for kind in kinds:
+        torch.compiler.reset()
+
+        def guided(x, rule):
+            return guidance.two_pass(conditional, unconditional, rule)(x, 20)
+
+        compiled = torch.compile(guided, fullgraph=True, backend="eager")
+        for w in (2.0, np.float64(3.0), 4.5):
+            got = compiled(x, kind(w))
+            np.testing.assert_allclose(got, guided(x, kind(float(w))), rtol=0, atol=2**-20)
+
+
 def flow_end(x, w, mean, sigma_max, sigma_min):
     """The guided flow on EDM's schedule where both laws have one mean: dx / dsigma is linear.
 

@@ -110,6 +110,7 @@ def test_numpys_numbers_promote_nothing(xp, mix):
 
 @pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
 def test_a_share_for_each_sample_is_of_their_dtype_and_number(mix):
+    torch = pytest.importorskip("torch")
     a, b = normal(2, (3, 4), count=2)
     w = np.array([0.0, 0.3, 1.0])
     got = mix(a, b, w)
@@ -120,10 +121,26 @@ def test_a_share_for_each_sample_is_of_their_dtype_and_number(mix):
         (w[:2], ValueError, "w must be one number, or one for each of 3 samples, got 2"),
         (w.astype(np.float32), TypeError, "w must have the dtype of a, float64, got float32"),
         ([0.0, 0.3, 1.0], TypeError, "w must be a number or an array of shape"),
+        (torch.asarray(w), TypeError, "w must be an array of a's library, numpy, got one of torch"),
         (math.nan, ValueError, "w must be finite, got nan"),
     ):
         with pytest.raises(error, match=message):
             mix(a, b, wrong)
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES)
+def test_compiled_the_share_is_an_argument(mix):
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    a, b = (x.astype(np.float32) for x in normal(2, (3, 4), count=2))
+    jitted = jax.jit(mix)
+    torch.compiler.reset()
+    compiled = torch.compile(mix, fullgraph=True, backend="eager")
+    for w in (0.25, 0.5, 0.875):
+        wanted = mix(a, b, w)
+        for function, array in ((jitted, jax.numpy.asarray), (compiled, torch.from_numpy)):
+            got = function(array(a), array(b), w)
+            assert "float32" in str(got.dtype)
+            np.testing.assert_allclose(as_numpy(got), wanted, rtol=0, atol=2**-20)
 
 
 @given(seed=seeds, w=st.floats(0.0, 1.0))
