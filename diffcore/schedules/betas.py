@@ -158,7 +158,7 @@ def of_log_alpha_bar(
 ) -> DiscreteSchedule:
     """The schedule whose log alpha_bar at times 1..T is given, strictly decreasing below 0."""
     full = np.append(0.0, log_alpha_bar)
-    if not np.all(np.diff(full) < 0.0):
+    if not np.all(full[1:] < full[:-1]):
         raise ValueError(
             f"schedule must lose signal at each step, in float64 too, got a {config['kind']} "
             "that does not"
