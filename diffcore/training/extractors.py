@@ -113,7 +113,8 @@ def _checked(returned: Any, name: str, n: int) -> Double:
     try:
         got: npt.NDArray[Any] = to_host(returned)
     except (TypeError, ValueError):
-        raise ValueError(f"features {name!r}: must return an array, got {returned!r}") from None
+        what = type(returned).__name__
+        raise ValueError(f"features {name!r}: must return an array, got a {what}") from None
     if got.ndim != 2 or len(got) != n or not got.shape[1]:
         raise ValueError(f"features {name!r}: must return shape ({n}, d), got {got.shape}")
     if got.dtype.kind not in "fiu":

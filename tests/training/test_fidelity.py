@@ -252,7 +252,7 @@ def test_a_callable_of_anybody_s(striped) -> None:
     np.testing.assert_array_equal(with_gradients, got)
     for name, message in (
         ("broken", "'.*:Stranger.broken': must be finite; those of 7 of 7 are not"),
-        ("ragged", "must return an array, got"),
+        ("ragged", "must return an array, got a list$"),
         ("complex", "must return real numbers, got complex64"),
         ("nothing", r"must return shape \(7, d\), got \(7, 0\)"),
         ("uneven", "must return as many numbers for each image, got 7 and 5"),
