@@ -169,7 +169,8 @@ class UNet(nn.Module):
         width). kept: what dropout keeps, by the block's number, see `diffcore.unet.kept`; by
         default everything. Returns (batch, out_channels, height, width) in x's dtype.
 
-        Raises ValueError for a shape, or an argument, that the configuration does not allow.
+        Raises ValueError for a shape, or an argument, that the configuration does not allow, and
+        TypeError for x, t or labels that are no arrays of their kind.
         """
         unet.require_inputs(self.config, x, t, labels, condition)
         dtype = self.input.weight.dtype
@@ -179,7 +180,7 @@ class UNet(nn.Module):
         if self.config.classes:
             if labels is None:
                 labels = torch.full_like(t, self.config.classes, dtype=torch.int64)
-            e = e + self.labels(labels)
+            e = e + self.labels(labels.long())
         e = F.silu(e)
         h = self.input((x if condition is None else torch.cat((x, condition), dim=1)).to(dtype))
         skips = [h]

@@ -2,15 +2,25 @@
 
 from typing import Any
 
+from .._arrays import is_array, namespace, require_floating
 from .config import UNetConfig
 
 
 def require_inputs(config: UNetConfig, x: Any, t: Any, labels: Any, condition: Any) -> None:
     """ValueError that names the argument whose shape, or presence, the configuration rules out.
 
-    x: (batch, channels, height, width). t: (batch,). labels: (batch,), or None. condition: (batch,
-    condition_channels, height, width), or None. Arrays of any library.
+    x: (batch, channels, height, width), floating. t: (batch,). labels: integers (batch,), or None.
+    condition: (batch, condition_channels, height, width), or None. Arrays of any library.
+
+    Raises TypeError, which names the argument too, for x, t and labels of other kinds.
     """
+    require_floating("x", x)
+    if not is_array(t):
+        raise TypeError(f"t must be an array, got {type(t).__name__}")
+    if labels is not None:
+        kind = f"dtype {labels.dtype}" if is_array(labels) else type(labels).__name__
+        if not is_array(labels) or not namespace(labels).isdtype(labels.dtype, "integral"):
+            raise TypeError(f"labels must be an array of integers, got {kind}")
     shape, batch = tuple(x.shape), tuple(x.shape[:1])
     if len(shape) != 4 or shape[1] != config.channels:
         raise ValueError(

@@ -615,6 +615,35 @@ def test_arguments_are_checked(change: dict[str, Any], words: str) -> None:
         UNet(config)(**{**arguments(config, torch.float32), **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"x": torch.zeros(3, 1, 8, 8, dtype=torch.int64)},
+            "x must be .*floating.* got dtype torch.int64",
+        ),
+        ({"x": [[0.0]]}, "x must be an array, got list"),
+        ({"t": 5}, "t must be an array, got int"),
+        ({"labels": torch.zeros(3)}, "labels must be an array of integers, got dtype torch.float"),
+        ({"labels": 1}, "labels must be an array of integers, got int"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(change: dict[str, Any], words: str) -> None:
+    config = replace(SMALL, classes=10)
+    with pytest.raises(TypeError, match=words):
+        UNet(config)(**{**arguments(config, torch.float32), **change})
+
+
+def test_labels_may_be_integers_of_any_size() -> None:
+    config = replace(SMALL, classes=10)
+    net = UNet(config, 0)
+    torch.nn.init.normal_(net.output.weight)
+    given = arguments(config, torch.float32)
+    wide = net(**{**given, "labels": torch.tensor([1, 2, 10])})
+    for dtype in (torch.uint8, torch.int16, torch.int32):
+        assert net(**{**given, "labels": torch.tensor([1, 2, 10], dtype=dtype)}).equal(wide)
+
+
 def test_arguments_that_the_network_has_no_use_for() -> None:
     x, t = torch.zeros(2, 1, 8, 8), torch.zeros(2)
     with pytest.raises(ValueError, match=r"labels must be left out"):
