@@ -79,7 +79,8 @@ class UNet:
         `diffcore.unet.kept`, but channels last; by default everything.
 
         `pull(dy)`, dy of the output's shape, gives dx of x's shape and adds to `weights.gradient`.
-        Raises ValueError for a shape, or an argument, that the configuration does not allow.
+        Raises ValueError for a shape, or an argument, that the configuration does not allow, and
+        TypeError for x, t or labels that are no arrays of their kind.
         """
         with self.kernels.working():
             y, pull = self._run(x, t, labels, condition, kept, lambda pull: pull)
