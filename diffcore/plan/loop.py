@@ -189,6 +189,8 @@ def _run(
 
 
 def _require_beside(name: str, value: Any, x: Any) -> None:
+    if type(value) is type(x) and value.dtype == x.dtype and value.shape == x.shape:
+        return  # As it nearly always is: told in a tenth of the time.
     require_floating(name, value)
     require_library(name, value, "x", x)
     if tuple(value.shape) != tuple(x.shape):
