@@ -7,7 +7,7 @@ import exact
 import mpmath as mp
 import numpy as np
 import pytest
-from conftest import as_numpy, make
+from conftest import as_numpy, make, namespace_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import continuous_schedules, discrete_schedules
@@ -632,3 +632,26 @@ def test_bad_values_are_named(call, message):
 def test_bad_types_are_named(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", ["linear", "tables", "flow"])
+def test_what_levels_are_made_like_must_be_floating(kind):
+    """Of integers alpha and sigma would be 0 and 1."""
+    whole = np.ones(2, dtype=int)
+    schedule = schedules.flow() if kind == "flow" else schedules.linear(10)
+    schedule = schedule.tables(np.ones(1)) if kind == "tables" else schedule
+    t = np.array([0.5, 0.7]) if kind == "flow" else np.array([5, 7])
+    other = namespace_of("torch").ones(2)
+    for like, said in (
+        (whole, "like must be a real floating-point array, got dtype int64"),
+        (5, "like must be an array, got int"),
+        (other, "t must be an array of like's library, torch, got one of numpy"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            schedule(t, like)
+    if kind == "linear":
+        with pytest.raises(TypeError, match="like must be a real floating-point array"):
+            schedule.tables(whole)
+        tables = schedule.tables(other)
+        with pytest.raises(TypeError, match="schedule's tables must be an array of the data's"):
+            tables(5, np.ones(2))

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._arguments import number, positive
-from .._arrays import Array, is_array, is_number, namespace, visible
+from .._arrays import (
+    Array,
+    is_array,
+    is_number,
+    namespace,
+    require_floating,
+    require_library,
+    visible,
+)
 from .curves import EDM, VE, Cosine, Curve, Flow, Shifted, SubVP, VPLinear, described
 from .level import Level, Posterior
 from .numbers import Numbers
@@ -90,6 +98,9 @@ class ContinuousSchedule:
         seen = visible(t)
         if seen is not None and seen.size and not low <= seen.min() <= seen.max() <= high:
             raise ValueError(f"{name} must be in [0, {high:g}], got {seen.min():g}..{seen.max():g}")
+        if like is not None:
+            require_floating("like", like)
+            require_library(name, t, "like", like)
         values = formula(xp, t)
         dtype = t.dtype if like is None else like.dtype
         return tuple(xp.astype(v, dtype, copy=False) for v in values)

@@ -13,7 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arrays import Array, Host, constant, gather, is_array, is_number, namespace, visible
+from .._arrays import (
+    Array,
+    Host,
+    constant,
+    gather,
+    is_array,
+    is_number,
+    namespace,
+    require_floating,
+    require_library,
+    visible,
+)
 from .level import Level, Posterior
 
 
@@ -135,6 +146,7 @@ class DiscreteSchedule:
 
     def tables(self, like: Array) -> Tables:
         """The tables in the library, dtype and on the device of the floating array `like`."""
+        require_floating("like", like)
         xp = namespace(like)
         double = like.dtype == xp.float64
         wide = xp.float64 if double else xp.float32
@@ -224,8 +236,11 @@ def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
             return float(entry)
         if like is None:
             return entry
+        require_floating("like", like)
+        require_library("schedule's tables", entry, "the data", like)
         return namespace(entry).astype(entry, like.dtype, copy=False)
     like = _floating(like, t)
+    require_library("t", t, "like", like)
     if isinstance(table, np.ndarray) or table.dtype != like.dtype:
         table = constant(table, like)
     return gather(table, t)
@@ -234,6 +249,7 @@ def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
 def _floating(like: Array | None, *times: Any) -> Any:
     """`like`, or where there is none an empty array of the times' library's default dtype."""
     if like is not None:
+        require_floating("like", like)
         return like
     t = next(time for time in times if not is_number(time))
     xp = namespace(t)
