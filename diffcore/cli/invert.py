@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _backends
 from ._arguments import at_least
-from ._outputs import require_suffix, reserve
+from ._outputs import require_apart, require_suffix, reserve
 from ._tasks import add_condition, condition
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     require_suffix(args.out, [".npz"])
     picture = args.picture or args.out.with_suffix(".png")
     require_suffix(picture, [".png"])
+    require_apart("--picture", picture, [*args.images, args.condition])
 
     import numpy as np
 

@@ -231,6 +231,17 @@ def test_what_is_there_stays_unless_forced(capsys, tmp_path, folder):
             (tmp_path / path).unlink()
 
 
+def test_an_inverted_image_is_not_drawn_over(capsys, tmp_path, folder):
+    picture = tmp_path / "image.png"
+    picture.write_bytes((folder / "image.png").read_bytes())
+    words = ("invert", folder / "plain.safetensors", picture, "--steps", 2, "--force")
+    before = picture.read_bytes()
+    result = run(capsys, *words, "--out", tmp_path / "image.npz")
+    assert_one_line(result, "--picture must be another file", str(picture))
+    assert picture.read_bytes() == before
+    assert not (tmp_path / "image.npz").exists()
+
+
 def test_errors_of_sampling_name_what_is_wrong(capsys, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plain, animals = folder / "plain.safetensors", folder / "animals.safetensors"
