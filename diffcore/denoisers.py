@@ -115,7 +115,7 @@ def denoiser(
         require_time("t", t, "x_t", x_t)
         xp = namespace(x_t)
         x_in, time = predicts.inputs(schedule, x_t, t)
-        if time is t and isinstance(schedule, DiscreteSchedule | ContinuousSchedule):
+        if time is t and isinstance(schedule, (DiscreteSchedule, ContinuousSchedule)):
             time = schedule.origin_at(t)
             if timestep == "index":
                 time = max(time - 1.0, 0.0) if is_number(time) else xp.clip(time - 1.0, 0.0, None)

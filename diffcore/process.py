@@ -53,7 +53,7 @@ class Transition(NamedTuple):
 def level(schedule: Schedule, t: Any, like: Array) -> Level:
     """alpha and sigma of time t: Python floats, or arrays that broadcast against `like`."""
     require_schedule(schedule)
-    alpha, sigma = schedule(t, like)
+    alpha, sigma = _at(schedule, t, like)
     return Level(expand(alpha, like), expand(sigma, like))
 
 
@@ -105,7 +105,7 @@ def transition(schedule: Schedule, s: Any, t: Any, like: Array | None = None) ->
     """The coefficients of q(x_t | x_s); Python floats for numbers, else shape (batch,)."""
     require_schedule(schedule)
     rest = one_minus_snr_ratio(schedule, s, t, like)  # First, since it says which time is wrong.
-    source, target = schedule(s, like), schedule(t, like)
+    source, target = _at(schedule, s, like), _at(schedule, t, like)
     return Transition(target.alpha / source.alpha, target.sigma * target.sigma * rest)
 
 
@@ -118,7 +118,7 @@ def posterior(schedule: Schedule, t: Any, s: Any = None, like: Array | None = No
     if s is None:
         return schedule.posterior_step(t, like)
     rest = one_minus_snr_ratio(schedule, s, t, like)  # First, since it says which time is wrong.
-    source, target = schedule(s, like), schedule(t, like)
+    source, target = _at(schedule, s, like), _at(schedule, t, like)
     ratio = source.sigma / target.sigma
     return Posterior(
         source.alpha * rest,
@@ -147,6 +147,11 @@ def _as_array(value: Any, like: Array) -> Any:
     if is_number(value):
         return constant(value, like)[(None,) * like.ndim]
     return expand(value, like)
+
+
+def _at(schedule: Schedule, t: Any, like: Array | None) -> Level:
+    # PyTorch 2.6 compiles the call of tables by this name alone.
+    return schedule.__call__(t, like)
 
 
 def _require_below(s: Any, t: Any) -> None:

@@ -352,10 +352,11 @@ def test_off_the_default_device():
 
 def test_under_jit_and_compile():
     schedule, output, x_0, t, eps = hybrid_case()
+    weighting = losses.min_snr()
 
     def loss(output, x_0, t, eps):
         total = losses.hybrid(schedule, V, output, x_0, t, eps, stop_gradient=identity)
-        return total + losses.simple(schedule, EPS, x_0, x_0, t, eps, losses.min_snr())
+        return total + losses.simple(schedule, EPS, x_0, x_0, t, eps, weighting)
 
     for got in compiled(loss, output, x_0, t, eps):
         np.testing.assert_allclose(got, loss(output, x_0, t, eps), rtol=1e-10)

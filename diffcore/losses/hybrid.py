@@ -62,7 +62,7 @@ def hybrid(
     `torch.Tensor.detach`, `jax.lax.stop_gradient`. Where nothing is differentiated, as in NumPy,
     `lambda x: x` does.
     """
-    if not isinstance(schedule, DiscreteSchedule | Tables):
+    if not isinstance(schedule, (DiscreteSchedule, Tables)):
         raise TypeError(f"schedule must be discrete or its tables, got {type(schedule).__name__}")
     if not callable(stop_gradient):
         raise TypeError(f"stop_gradient must be callable, got {type(stop_gradient).__name__}")

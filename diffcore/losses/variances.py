@@ -38,7 +38,7 @@ def log_variances(schedule: Schedule, t: Any, like: Array, s: Any = None) -> Log
     from t = 2 where s is left out (Nichol & Dhariwal 2021, section 3.1), else to log large.
     """
     require_time("t", t, "the data", like)
-    if s is None and isinstance(schedule, DiscreteSchedule | Tables):
+    if s is None and isinstance(schedule, (DiscreteSchedule, Tables)):
         schedule.posterior_step(t, like)  # Says what is wrong with t.
         low = schedule.at("posterior_log_variance_clipped", t, like)
         return LogVariances(expand(low, like), expand(_log(schedule.at("beta", t, like)), like))

@@ -6,10 +6,12 @@ import numpy as np
 
 from .._arrays import require_floating
 
+_INTEGERS = (int, np.integer)
+
 
 def is_integer(value: Any) -> bool:
     """Whether `value` is a Python or NumPy integer, which a bool is not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return isinstance(value, _INTEGERS) and not isinstance(value, bool)
 
 
 def require_integer(name: str, value: Any, low: int, high: int) -> int:

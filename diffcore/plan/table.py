@@ -82,8 +82,8 @@ class Plan:
     @property
     def batch(self) -> int | None:
         """How many plans are stacked in it, one for each sample; None for a plan that is one."""
-        times = [stage.time for stage in self.stages[:1]]
-        return next((len(time) for time in times if isinstance(time, tuple)), None)
+        time = self.stages[0].time if self.stages else 0.0
+        return len(time) if isinstance(time, tuple) else None
 
     def to_json(self) -> str:
         """The plan as JSON, every float64 exact."""

@@ -48,28 +48,29 @@ class Tables(NamedTuple):
     @property
     def T(self) -> int:
         """The number of steps; times run from 0 (data) to T (noise)."""
-        return int(len(self.beta) if isinstance(self.beta, tuple) else self.beta.shape[0]) - 1
+        return _last(self.beta)
 
     def __call__(self, t: Any, like: Array | None = None) -> Level:
-        t = checked(t, self.T)
+        t = checked(t, _last(self.beta))
         return Level(look_up(self.alpha, t, like), look_up(self.sigma, t, like))
 
     def at(self, name: str, t: Any, like: Array | None = None) -> Any:
         """The entry of the table of that name at time t, cast to `like`'s dtype."""
-        return look_up(getattr(self, name), checked(t, self.T), like)
+        return look_up(getattr(self, name), checked(t, _last(self.beta)), like)
 
     def log_snr_at(self, t: Any, like: Array | None = None) -> Any:
         return self.at("log_snr", t, like)
 
     def log_snr_gap(self, s: Any, t: Any, like: Array | None = None) -> Any:
-        s, t = checked(s, self.T, "s"), checked(t, self.T)
+        last = _last(self.beta)
+        s, t = checked(s, last, "s"), checked(t, last)
         wide = None if isinstance(self.log_snr, tuple) else self.log_snr
         high = [look_up(self.log_snr, time, wide) for time in (s, t)]
         rest = [look_up(self.log_snr_rest, time, wide) for time in (s, t)]
         return (high[0] - high[1]) + (rest[0] - rest[1])
 
     def posterior_step(self, t: Any, like: Array | None = None) -> Posterior:
-        t = checked(t, self.T, lowest=1)
+        t = checked(t, _last(self.beta), lowest=1)
         names = ("posterior_mean_x_0", "posterior_mean_x_t", "posterior_variance")
         return Posterior(*(look_up(getattr(self, name), t, like) for name in names))
 
@@ -194,6 +195,10 @@ class DiscreteSchedule:
         return f"DiscreteSchedule({self.config['kind']}, T={self.T})"
 
 
+def _last(table: Any) -> int:
+    return int(len(table) if isinstance(table, tuple) else table.shape[0]) - 1
+
+
 def _log_one_minus_exp(x: Host) -> Host:
     """log(1 - exp(x)) for x <= 0, exact to the last digits at both ends."""
     with np.errstate(divide="ignore"):
@@ -206,12 +211,11 @@ def checked(t: Any, last: int, name: str = "t", lowest: int = 0) -> Any:
     TypeError or ValueError that names the argument unless it is a whole number, or an integer array
     of shape (batch,), in lowest..last.
     """
-    wanted = f"in {lowest}..{last}" + (" for a posterior" if lowest else "")
     if is_number(t):
         if not 0 <= t <= last or t != int(t):
             raise ValueError(f"{name} must be a whole time in 0..{last}, got {t}")
         if t < lowest:
-            raise ValueError(f"{name} must be {wanted}, got {t}")
+            raise ValueError(f"{name} must be {_range(lowest, last)}, got {t}")
         return int(t)
     if not is_array(t):
         raise TypeError(f"{name} must be an int or an integer array, got {type(t).__name__}")
@@ -221,8 +225,13 @@ def checked(t: Any, last: int, name: str = "t", lowest: int = 0) -> Any:
         raise ValueError(f"{name} must have shape (batch,), got {tuple(t.shape)}")
     values = visible(t)
     if values is not None and values.size and not lowest <= values.min() <= values.max() <= last:
+        wanted = _range(lowest, last)
         raise ValueError(f"{name} must be {wanted}, got {values.min()}..{values.max()}")
     return t
+
+
+def _range(lowest: int, last: int) -> str:
+    return f"in {lowest}..{last}{' for a posterior' if lowest else ''}"
 
 
 def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
@@ -232,7 +241,7 @@ def look_up(table: Any, t: Any, like: Array | None = None) -> Any:
     """
     if is_number(t):
         entry = table[t]
-        if isinstance(entry, float | np.generic):
+        if is_number(entry):
             return float(entry)
         if like is None:
             return entry
