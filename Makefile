@@ -20,7 +20,7 @@ demo: .venv/demo
 
 # One thread a process, since the tests run beside each other.
 test: lint
-	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --quiet
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/test
 	$(BIN)/ruff format --check .
