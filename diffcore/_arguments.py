@@ -11,6 +11,8 @@ import numpy as np
 
 from ._arrays import Array, Host, is_array, is_number, require_library, to_host
 
+_WHOLE = (int, np.integer)  # A union of types does not go through every torch.compile.
+
 
 def number(name: str, value: Any) -> float:
     """`value` as a Python float. Raises TypeError, naming it, unless it is a number."""
@@ -28,7 +30,7 @@ def positive(name: str, value: Any) -> float:
 
 def is_whole(value: Any) -> bool:
     """Whether `value` is a whole number of Python's or NumPy's, and no bool."""
-    return is_number(value) and isinstance(value, int | np.integer)
+    return isinstance(value, _WHOLE) and not isinstance(value, bool)
 
 
 def function(name: str, value: Any, such_as: str = "") -> None:

@@ -233,10 +233,14 @@ def require_floating(name: str, x: Any) -> None:
     """Raise TypeError, naming the argument, unless `x` is a real floating-point array."""
     if not is_array(x):
         raise TypeError(f"{name} must be an array, got {type(x).__name__}")
-    try:
+    # The libraries' own words for two, which cost a tenth of the standard's. A dtype that NumPy
+    # itself does not know, such as bfloat16, is of another kind.
+    if isinstance(x, np.ndarray):
+        floating = x.dtype.kind == "f"
+    elif _is_torch(x):
+        floating = x.dtype.is_floating_point
+    else:
         floating = namespace(x).isdtype(x.dtype, "real floating")
-    except TypeError:  # A dtype the library itself does not know, such as NumPy's bfloat16.
-        floating = False
     if not floating:
         raise TypeError(f"{name} must be a real floating-point array, got dtype {x.dtype}")
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arguments import is_whole
 from .._arrays import Host
 from ..times import Times
 from ._source import configuration
@@ -41,7 +42,7 @@ def flow_times(source: Any, n: int, mu: float | None = None) -> Times:
     for key in REFUSED:
         if config.get(key):
             raise unsupported(config, key)
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+    if not is_whole(n) or n < 1:
         raise ValueError(f"n must be a positive whole number of steps, got {n!r}")
     factor = _factor(config, mu)
     T = int(needed(config, "num_train_timesteps"))

@@ -12,7 +12,7 @@ save. `threefry`, `TABLE` and `NORMALS` are what a backend builds the portable s
 from functools import partial
 from typing import Any, Protocol
 
-from ._checks import is_integer
+from .._arguments import is_whole
 from .generators import adapter
 from .host import integers, permutation, uniform
 from .portable import TABLE, Portable, portable
@@ -40,7 +40,7 @@ def as_noise(rng: Any) -> Noise:
 
     Raises TypeError or ValueError that names `rng`.
     """
-    if is_integer(rng):
+    if is_whole(rng):
         return portable(rng)
     draw = adapter(rng)
     if draw is not None:

@@ -2,21 +2,13 @@
 
 from typing import Any
 
-import numpy as np
-
+from .._arguments import is_whole
 from .._arrays import require_floating
-
-_INTEGERS = (int, np.integer)
-
-
-def is_integer(value: Any) -> bool:
-    """Whether `value` is a Python or NumPy integer, which a bool is not."""
-    return isinstance(value, _INTEGERS) and not isinstance(value, bool)
 
 
 def require_integer(name: str, value: Any, low: int, high: int) -> int:
     """`value` as an int. Raises TypeError or ValueError, naming it, unless in [low, high]."""
-    if not is_integer(value):
+    if not is_whole(value):
         raise TypeError(f"{name} must be an int, got {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be from {low} to {high}, got {value}")

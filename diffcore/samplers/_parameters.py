@@ -9,15 +9,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .._arguments import number
+from .._arguments import is_whole, number
 
 One = TypeVar("One", int, str)
 
 
 def one_of(name: str, value: Any, *accepted: One) -> One:
     """`value`, one of the `accepted` whole numbers or words. Raises ValueError otherwise."""
-    kind = str if isinstance(accepted[0], str) else (int, np.integer)
-    if isinstance(value, kind) and not isinstance(value, bool):
+    word = isinstance(accepted[0], str)
+    if isinstance(value, str) if word else is_whole(value):
         for known in accepted:
             if value == known:
                 return known

@@ -13,9 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from .._arguments import number
+from .._arguments import is_whole, number
 from ..plan import Plan, Stage
 from ..process import transition
 from ..schedules import Schedule
@@ -99,7 +97,7 @@ def _way_back(schedule: Schedule, grid: tuple[float, ...], interval: Interval) -
         raise ValueError(f"t_min must be one of times after the first, got {low}")
     if not high > low:
         raise ValueError(f"t_max must be above t_min, got t_min = {low}, t_max = {high}")
-    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+    if not is_whole(count) or count < 1:
         raise ValueError(f"repetitions must be a positive whole number, got {count!r}")
     if interval.times is None:
         return checked(schedule, (high, *(t for t in grid if low < t < high), low))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import number, numbers, positive
+from .._arguments import is_whole, number, numbers, positive
 from .._arrays import Host
 from .discrete import DiscreteSchedule
 
@@ -208,7 +208,7 @@ def _compensated_cumsum(values: Host) -> Host:
 
 
 def _steps(T: int) -> int:
-    if not isinstance(T, int | np.integer) or isinstance(T, bool) or T < 1:
+    if not is_whole(T) or T < 1:
         raise ValueError(f"T must be a positive int, got {T!r}")
     return int(T)
 

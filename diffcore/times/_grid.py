@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-
+from .._arguments import is_whole
 from .._arrays import is_number
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Interpolated
 
@@ -32,7 +31,7 @@ def require_steps(schedule: Timed, n: Any) -> None:
     if not isinstance(schedule, Timed):
         raise TypeError(f"schedule must be a schedule, got {schedule!r}")
     most = schedule.T if isinstance(schedule, DiscreteSchedule) else float("inf")
-    if not is_number(n) or not isinstance(n, int | np.integer) or not 1 <= n <= most:
+    if not is_whole(n) or not 1 <= n <= most:
         raise ValueError(f"n must be a whole number of steps in 1..{most}, got {n!r}")
 
 
