@@ -23,6 +23,8 @@ from mutmut.mutation.mutators import mutation_operators
 
 UNTOUCHED_CALLS = ("len", "isinstance")
 """Calls that mutmut leaves alone."""
+CHECKS = ("beside", "function", "non_negative", "number", "numbers", "one_of", "positive", "switch")
+"""Calls that check an argument, which they are told the name of; besides those named require_..."""
 
 EQUIVALENT = {
     "copy": r",? ?copy=(True|False|None)",
@@ -171,7 +173,9 @@ class _Finder(cst.CSTVisitor):
 
 def _checks(node: cst.CSTNode) -> bool:
     named = isinstance(node, cst.Call) and isinstance(node.func, cst.Name)
-    return named and node.func.value.lstrip("_").startswith("require_")
+    return named and (
+        node.func.value in CHECKS or node.func.value.lstrip("_").startswith("require_")
+    )
 
 
 def _untouched(node: cst.CSTNode) -> bool:
