@@ -158,6 +158,31 @@ def test_a_long_cosine_keeps_its_last_digits():
         assert float(abs(schedule.alpha[t] / wanted - 1)) <= 1e-12
 
 
+@pytest.mark.parametrize("kind", ["cosine", "sigmoid"])
+def test_the_betas_of_a_long_schedule_keep_their_last_digits(kind):
+    """The ratio of two alpha_bar, which is as near 1 as the schedule is long, loses them."""
+    T = 20_000
+    schedule = getattr(schedules, kind)(T, max_beta=1.0 - 1e-9)
+    wanted = {t: long_beta(kind, T, t) for t in (1, 2, 50, 10_000, 19_000, 19_998, 19_999)}
+    for t, beta in wanted.items():
+        assert float(abs(schedule.beta[t] / beta - 1)) <= 8 * np.finfo(float).eps
+    ratio = schedule.alpha_bar[1:] / schedule.alpha_bar[:-1]
+    assert max(float(abs((1.0 - ratio[t - 1]) / beta - 1)) for t, beta in wanted.items()) > 1e-12
+
+
+def long_beta(kind, T, t):
+    """1 - alpha_bar_t / alpha_bar_{t-1} from the papers' definitions at 50 digits."""
+
+    def cosine(k):
+        return mp.cos((mp.mpf(k) / T + mp.mpf(0.008)) / (1 + mp.mpf(0.008)) * mp.pi / 2) ** 2
+
+    def sigmoid(k):
+        return 1 / (1 + mp.exp(-mp.mpf(3))) - 1 / (1 + mp.exp(3 - mp.mpf(6) * k / T))
+
+    alpha_bar = {"cosine": cosine, "sigmoid": sigmoid}[kind]
+    return 1 - alpha_bar(t) / alpha_bar(t - 1)
+
+
 @given(st.floats(-6.0, 2.0), st.floats(0.5, 6.0), st.floats(0.3, 3.0))
 @example(-3.0, 2.0, 3.0)  # start + (end - start) is not end.
 def test_any_sigmoid_is_within_1e_12_of_50_digits(start, width, tau):

@@ -73,15 +73,13 @@ def cosine(
     min_beta, max_beta = _clip(min_beta, max_beta)
     fraction = np.arange(T + 1) / T
     angle = (fraction + offset) / (1.0 + offset) * (math.pi / 2)
-    complement = (1.0 - fraction) / (1.0 + offset) * (math.pi / 2)
-    with np.errstate(divide="ignore"):
-        log_cos = np.where(
-            angle < math.pi / 4,
-            np.log1p(-2.0 * np.sin(angle / 2) ** 2),
-            np.log(np.sin(complement)),
-        )
+    rest = fraction[::-1] / (1.0 + offset) * (math.pi / 2)
+    # 1 - cos^2(a) / cos^2(b) = sin(a - b) sin(a + b) / cos^2(b), which does not cancel; the sine is
+    # that of the smaller of two angles that make pi.
+    both = np.minimum(angle[1:] + angle[:-1], rest[1:] + rest[:-1])
+    betas = math.sin(math.pi / 2 / (1.0 + offset) / T) * np.sin(both) / np.sin(rest[:-1]) ** 2
     config = {"kind": "cosine", "T": T, "offset": offset, "max_beta": max_beta}
-    return _of_steps(2.0 * np.diff(log_cos), config | {"min_beta": min_beta}, min_beta, max_beta)
+    return _clipped(betas, np.sin(rest) ** 2, config | {"min_beta": min_beta}, min_beta, max_beta)
 
 
 def sigmoid(
@@ -107,14 +105,12 @@ def sigmoid(
     _, max_beta = _clip(0.0, max_beta)
     low, high = start / tau / 2, end / tau / 2
     fraction, width = np.arange(T + 1) / T, high - low
-    whole = np.sinh(width) * np.cosh(low + fraction * width)
+    at = np.cosh(low + fraction * width)
     # S(2 a) - S(2 b) = sinh(a - b) / (2 cosh(a) cosh(b)), which does not cancel.
-    kept = np.sinh((1.0 - fraction) * width) * np.cosh(low) / whole
-    lost = np.sinh(fraction * width) * np.cosh(high) / whole
-    with np.errstate(divide="ignore"):
-        log_alpha_bar = np.where(lost < 0.5, np.log1p(-np.minimum(lost, 0.5)), np.log(kept))
+    left = np.sinh(fraction[::-1] * width)
+    betas = np.sinh(width / T) * np.cosh(high) / (at[1:] * left[:-1])
     config = {"kind": "sigmoid", "T": T, "start": start, "end": end, "tau": tau}
-    return _of_steps(np.diff(log_alpha_bar), config | {"max_beta": max_beta}, 0.0, max_beta)
+    return _clipped(betas, left / at, config | {"max_beta": max_beta}, 0.0, max_beta)
 
 
 def from_betas(betas: npt.ArrayLike) -> DiscreteSchedule:
@@ -173,12 +169,15 @@ def _of_betas(betas: Host, config: Mapping[str, Any]) -> DiscreteSchedule:
         return _assemble(betas, np.log1p(-betas), config)
 
 
-def _of_steps(
-    log_steps: Host, config: Mapping[str, Any], min_beta: float, max_beta: float
+def _clipped(
+    betas: Host, kept: Host, config: Mapping[str, Any], min_beta: float, max_beta: float
 ) -> DiscreteSchedule:
-    """The schedule of log(1 - beta_t) = log_steps, with the betas clipped."""
-    steps = np.clip(log_steps, math.log1p(-max_beta), math.log1p(-min_beta))
-    return _assemble(np.clip(-np.expm1(log_steps), min_beta, max_beta), steps, config)
+    """The schedule of those betas, clipped; `kept` is alpha_bar but for a factor, times 0..T."""
+    with np.errstate(divide="ignore"):
+        log_steps = np.diff(np.log(kept))
+    log_steps = np.where(betas < 0.5, np.log1p(-np.minimum(betas, 0.5)), log_steps)
+    log_steps = np.clip(log_steps, math.log1p(-max_beta), math.log1p(-min_beta))
+    return _assemble(np.clip(betas, min_beta, max_beta), log_steps, config)
 
 
 def _assemble(betas: Host, log_steps: Host, config: Mapping[str, Any]) -> DiscreteSchedule:
