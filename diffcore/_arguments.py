@@ -4,14 +4,19 @@ A number is a Python or NumPy scalar; it is used as Python's, which JSON can hol
 takes for a dtype to promote to.
 """
 
+import inspect
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ._arrays import Array, Host, is_array, is_number, require_library, to_host
 
 _WHOLE = (int, np.integer)  # A union of types does not go through every torch.compile.
+
+
+Made = TypeVar("Made")
 
 
 def number(name: str, value: Any) -> float:
@@ -49,6 +54,25 @@ def numbers(name: str, values: Any) -> Host:
         return np.array(to_host(values) if is_array(values) else values, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a sequence of numbers, got {values!r}") from None
+
+
+def made(what: str, make: Callable[..., Made], parameters: Mapping[str, Any]) -> Made:
+    """make(**parameters), as a configuration of `what` asks.
+
+    Raises ValueError that names a parameter which `make` does not take, lacks, or takes of another
+    type.
+    """
+    taken = inspect.signature(make).parameters
+    for name in parameters:
+        if name not in taken:
+            raise ValueError(f"{what} takes {', '.join(taken) or 'no parameters'}, got {name!r}")
+    for name, parameter in taken.items():
+        if parameter.default is parameter.empty and name not in parameters:
+            raise ValueError(f"{what} needs {name}")
+    try:
+        return make(**parameters)
+    except TypeError as error:
+        raise ValueError(f"{what}: {error}") from None
 
 
 def require_time(name: str, t: Any, x_name: str, x: Array) -> None:

@@ -615,7 +615,26 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.shift(schedules.flow(), math.inf), "factor must be positive"),
         (lambda: schedules.zero_terminal_snr(schedules.linear(T=1)), "at least 2 steps"),
         (lambda: schedules.from_config({"kind": "liner"}), "schedule kind must be one of linear"),
-        (lambda: schedules.from_config({"kind": "linear", "t": 3}), "unexpected keyword"),
+        (
+            lambda: schedules.from_config({"kind": "linear", "t": 3}),
+            "schedule 'linear' takes T, beta_start, beta_end, got 't'",
+        ),
+        (
+            lambda: schedules.from_config({"kind": "edm", "T": 3}),
+            "schedule 'edm' takes sigma_max, got 'T'",
+        ),
+        (
+            lambda: schedules.from_config({"kind": "flow", "T": 3}),
+            "schedule 'flow' takes no parameters, got 'T'",
+        ),
+        (
+            lambda: schedules.from_config({"kind": "from_betas"}),
+            "schedule 'from_betas' needs betas",
+        ),
+        (
+            lambda: schedules.from_config({"kind": "edm", "sigma_max": "x"}),
+            "schedule 'edm': sigma_max must be a number, got 'x'",
+        ),
         (lambda: schedules.from_config({"kind": ["linear"]}), "schedule kind must be one of"),
     ],
 )

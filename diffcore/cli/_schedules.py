@@ -3,12 +3,11 @@
 linear          cosine:T=300,max_beta=0.99          cosine+shift:factor=2
 """
 
-import inspect
 import json
 import re
 from typing import Any
 
-from ..schedules import KINDS, ContinuousSchedule, DiscreteSchedule, from_config
+from ..schedules import ContinuousSchedule, DiscreteSchedule, from_config
 
 NAMES = (
     "linear",
@@ -48,19 +47,14 @@ def _config(text: str, names: tuple[str, ...]) -> dict[str, Any]:
     if name not in names:
         raise ValueError(f"schedule must be one of {', '.join(names)}, got {name!r}")
     config: dict[str, Any] = {"kind": name}
-    known = {k: p for k, p in inspect.signature(KINDS[name]).parameters.items() if k != "schedule"}
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise ValueError(f"schedule parameters are written key=value, got {pair!r} in {text!r}")
-        if key not in known:
-            takes = ", ".join(known) or "no parameters"
-            raise ValueError(f"schedule {name!r} takes {takes}; got {pair!r}")
+        if key in ("kind", "schedule"):  # What the words before and beside the colon say.
+            raise ValueError(f"schedule {name!r} has no parameter {key!r}")
         try:
             config[key] = json.loads(value)
         except ValueError:
             raise ValueError(f"schedule {name!r}: {key} must be a number, got {value!r}") from None
-    for key, parameter in known.items():
-        if parameter.default is parameter.empty and key not in config:
-            raise ValueError(f"schedule {name!r} needs {key}, as in {name}:{key}=2")
     return config

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from .._arguments import number, positive
+from .._arguments import made, number, positive
 from .._arrays import Array, is_number, namespace
 from ..predictions import Prediction
 from ..process import level
@@ -181,7 +181,4 @@ def weighting_from_config(config: str | Mapping[str, Any]) -> Weighting:
     kind = parameters.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"weighting must be one of {', '.join(KINDS)}, got {config!r}")
-    try:
-        return KINDS[kind](**parameters)
-    except TypeError as error:
-        raise ValueError(f"weighting {kind!r}: {error}") from None
+    return made(f"weighting {kind!r}", KINDS[kind], parameters)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .._arguments import made
 from .betas import (
     constant,
     cosine,
@@ -57,10 +58,7 @@ def from_config(config: Mapping[str, Any]) -> DiscreteSchedule | ContinuousSched
         raise ValueError(f"schedule kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if "schedule" in parameters:
         parameters["schedule"] = from_config(parameters["schedule"])
-    try:
-        return KINDS[kind](**parameters)
-    except TypeError as error:
-        raise ValueError(f"schedule {kind!r}: {error}") from None
+    return made(f"schedule {kind!r}", KINDS[kind], parameters)
 
 
 __all__ = [
