@@ -102,17 +102,21 @@ def q_posterior(schedule: Schedule, x_0: A, x_t: A, t: Any, s: Any = None) -> Ga
 
 
 def transition(schedule: Schedule, s: Any, t: Any, like: Array | None = None) -> Transition:
-    """The coefficients of q(x_t | x_s); Python floats for numbers, else shape (batch,)."""
+    """The coefficients of q(x_t | x_s); Python floats for numbers, else shape (batch,).
+
+    Raises ValueError where alpha_s is seen to be 0, which a schedule can be too long for.
+    """
     require_schedule(schedule)
     rest = one_minus_snr_ratio(schedule, s, t, like)  # First, since it says which time is wrong.
     source, target = _at(schedule, s, like), _at(schedule, t, like)
-    return Transition(target.alpha / source.alpha, target.sigma * target.sigma * rest)
+    return Transition(_kept(source, target, s), target.sigma * target.sigma * rest)
 
 
 def posterior(schedule: Schedule, t: Any, s: Any = None, like: Array | None = None) -> Posterior:
     """The coefficients of q(x_s | x_t, x_0); Python floats for numbers, else shape (batch,).
 
     At alpha_t = 0 the coefficient of x_t is 0; at sigma_s = 0 the posterior is the point x_0.
+    Raises ValueError where s is given and alpha_s is seen to be 0.
     """
     require_schedule(schedule)
     if s is None:
@@ -123,7 +127,7 @@ def posterior(schedule: Schedule, t: Any, s: Any = None, like: Array | None = No
     return Posterior(
         source.alpha * rest,
         # (alpha_s / alpha_t) r with alpha_t cancelled, since it may be 0.
-        (target.alpha / source.alpha) * ratio * ratio,
+        _kept(source, target, s) * ratio * ratio,
         source.sigma * source.sigma * rest,
     )
 
@@ -140,6 +144,13 @@ def one_minus_snr_ratio(schedule: Schedule, s: Any, t: Any, like: Array | None =
     xp = namespace(gap)
     rest = -xp.expm1(-gap)
     return rest if like is None else xp.astype(rest, like.dtype, copy=False)
+
+
+def _kept(source: Level, target: Level, s: Any) -> Any:
+    """alpha_t / alpha_s."""
+    if is_number(source.alpha) and source.alpha == 0.0:
+        raise ValueError(f"s must be a time that has signal left, got {s}, where alpha is 0")
+    return target.alpha / source.alpha
 
 
 def _as_array(value: Any, like: Array) -> Any:

@@ -502,3 +502,16 @@ def test_arrays_of_two_libraries_are_named(library):
     ]:
         with pytest.raises(TypeError, match=f"^{name} must be an array of x_.'s library, "):
             call()
+
+
+def test_a_time_whose_signal_float64_cannot_hold_is_named():
+    """alpha_700 is 1e-350; a single step's posterior has tables of its own."""
+    schedule, x = schedules.constant(1000, 0.9), np.ones((2, 3))
+    for call in (
+        lambda: process.q_transition(schedule, x, 700, 701),
+        lambda: process.q_posterior(schedule, x, x, 701, 700),
+    ):
+        with pytest.raises(ValueError, match="s must be a time that has signal left, got 700"):
+            call()
+    step = process.posterior(schedule, 701)
+    assert step == pytest.approx((0.0, math.sqrt(0.1), 0.9), rel=1e-15)
