@@ -228,6 +228,8 @@ def test_kl_is_accurate_for_every_ratio_of_variances(xp: Any, dtype: str) -> Non
 
     naive = 0.5 * (v_1 / v_2 - 1.0 - np.log(v_1 / v_2) + (m_1 - m_2) ** 2 / v_2)
     assert np.max(errors(naive, expected)) > 1e4 * EPS[dtype]
+    backwards = 0.5 * (v_1 / v_2 - 1.0 - np.log(v_2 / v_1) + (m_1 - m_2) ** 2 / v_2)
+    assert np.min(backwards) < 0.0
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,7 @@ def test_end_points(kind):
     assert (schedule.beta[0], schedule.alpha_bar[0], schedule.log_snr[0]) == (0.0, 1.0, math.inf)
     assert schedule(0) == (1.0, 0.0)
     assert schedule.posterior_variance[0] == schedule.posterior_variance[1] == 0.0
+    assert schedule.beta[1] > 0.0  # The transition's variance, which is not the posterior's here.
     assert schedule.posterior_mean_x_0[1] == pytest.approx(1.0, abs=1e-15)
     assert schedule.posterior_mean_x_t[1] == 0.0
     assert np.all(np.isfinite(schedule.posterior_log_variance_clipped))
@@ -257,11 +258,19 @@ def test_end_points(kind):
 def test_zero_terminal_snr_ends_in_pure_noise_and_keeps_its_start():
     before, after = KINDS["linear"], KINDS["zero_terminal_snr"]
     assert after(1000) == (0.0, 1.0)
+    assert before(1000) != (0.0, 1.0)
     assert after.log_snr[-1] == -math.inf
     assert after.beta[-1] == 1.0
     assert after.alpha_bar[1] == pytest.approx(before.alpha_bar[1], rel=4e-16)
     again = schedules.zero_terminal_snr(after)
     np.testing.assert_array_equal(again.alpha_bar, after.alpha_bar)
+
+
+def test_what_falls_is_the_log_snr_of_the_whole_chain():
+    """A single step's, log of (1 - beta_t) / beta_t, need not."""
+    schedule = schedules.constant(T=50)
+    assert np.all(np.diff(schedule.log_snr) < 0)
+    assert not np.all(np.diff(np.log((1.0 - schedule.beta[1:]) / schedule.beta[1:])) < 0)
 
 
 @given(discrete_schedules())
