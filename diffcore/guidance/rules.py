@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from .._arguments import function, number
 from .._arrays import beside, expand, is_number, linear_combination, namespace, visible
-from ..predictions import Prediction
+from ..predictions import Prediction, require_prediction
 from ..process import level
 from ..schedules import Schedule
 
@@ -144,8 +144,7 @@ def on_outputs(rule: Rule, schedule: Schedule, predicts: Prediction) -> Rule:
     the predictions that tell x_0 where it is 0. Raises ValueError elsewhere.
     """
     function("rule", rule)
-    if not isinstance(predicts, Prediction):
-        raise TypeError(f"predicts must be a Prediction such as EPS, got {predicts!r}")
+    require_prediction(predicts)
 
     def apply(conditional: Any, unconditional: Any, x_t: Any, t: Any, /) -> Any:
         alpha, sigma = level(schedule, t, x_t)

@@ -32,11 +32,10 @@ def as_schedule(value: Any) -> DiscreteSchedule | ContinuousSchedule:
 
 def as_prediction(value: Any) -> Prediction:
     """A prediction, or the one of that config."""
-    if isinstance(value, Prediction):
-        return value
-    if isinstance(value, str | Mapping):
-        return predictions.from_config(value)
-    raise TypeError(f"predicts must be a Prediction such as EPS, got {value!r}")
+    configured = isinstance(value, str | Mapping)
+    predicts: Prediction = predictions.from_config(value) if configured else value
+    predictions.require_prediction(predicts)
+    return predicts
 
 
 def as_threshold(value: Any) -> Threshold | None:
