@@ -514,6 +514,8 @@ def test_bad_arguments_are_named():
         losses.l_0(schedule, V, output, x_0, x_t, likelihood="normal")
     with pytest.raises(TypeError, match="s must be a number or an array, got 'a'"):
         losses.log_variances(schedule, 7, x_0, "a")
+    with pytest.raises(ValueError, match="s must be a number or have shape"):
+        losses.log_variances(schedule, 7, x_0, np.array([6]))
     with pytest.raises(ValueError, match="t must be a number or have shape"):
         losses.learned_variance(schedule, x_0, np.array([7]))
     zero = schedules.zero_terminal_snr(schedule)

@@ -481,6 +481,8 @@ def test_bad_arguments_are_named():
         (lambda: process.q_sample(None, x, 5, x), TypeError, "schedule must be a schedule or"),
         (lambda: process.q_transition("linear", x, 4, 5), TypeError, "schedule must be a sch"),
         (lambda: process.q_posterior(schedules.linear, x, x, 5), TypeError, "schedule must be"),
+        (lambda: process.transition(schedule, "4", 5), TypeError, "^s must be a number or"),
+        (lambda: process.transition(schedule, 4, "5"), TypeError, "^t must be a number or"),
     ]:
         with pytest.raises(kind, match=message):
             call()

@@ -21,11 +21,7 @@ STEEPEST = 450.0
 
 def linear(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
     """beta_t linear from beta_start at t = 1 to beta_end at t = T (Ho et al. 2020, section 4)."""
-    T, beta_start, beta_end = (
-        _steps(T),
-        _beta("beta_start", beta_start),
-        _beta("beta_end", beta_end),
-    )
+    T, beta_start, beta_end = _line(T, beta_start, beta_end)
     config = {"kind": "linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(np.linspace(beta_start, beta_end, T), config)
 
@@ -34,22 +30,14 @@ def scaled_linear(
     T: int = 1000, beta_start: float = 0.00085, beta_end: float = 0.012
 ) -> DiscreteSchedule:
     """sqrt(beta_t) linear in t, with the defaults of latent diffusion (Rombach et al. 2022)."""
-    T, beta_start, beta_end = (
-        _steps(T),
-        _beta("beta_start", beta_start),
-        _beta("beta_end", beta_end),
-    )
+    T, beta_start, beta_end = _line(T, beta_start, beta_end)
     config = {"kind": "scaled_linear", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(_squared_line(T, beta_start, beta_end), config)
 
 
 def quadratic(T: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> DiscreteSchedule:
     """sqrt(beta_t) linear in t, with DDPM's end points (Song, Meng & Ermon 2021)."""
-    T, beta_start, beta_end = (
-        _steps(T),
-        _beta("beta_start", beta_start),
-        _beta("beta_end", beta_end),
-    )
+    T, beta_start, beta_end = _line(T, beta_start, beta_end)
     config = {"kind": "quadratic", "T": T, "beta_start": beta_start, "beta_end": beta_end}
     return _of_betas(_squared_line(T, beta_start, beta_end), config)
 
@@ -210,6 +198,10 @@ def _steps(T: int) -> int:
     if not is_whole(T) or T < 1:
         raise ValueError(f"T must be a positive int, got {T!r}")
     return int(T)
+
+
+def _line(T: int, beta_start: float, beta_end: float) -> tuple[int, float, float]:
+    return _steps(T), _beta("beta_start", beta_start), _beta("beta_end", beta_end)
 
 
 def _beta(name: str, value: float) -> float:

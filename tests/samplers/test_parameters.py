@@ -62,6 +62,11 @@ def test_numbers_are_numbers(name, key, value):
         planned(name, **{key: value})
 
 
+def test_the_second_share_of_a_third_order_is_a_number():
+    with pytest.raises(TypeError, match="r2 must be a number, got 'a'"):
+        planned("dpm_solver", order=3, r1=0.3, r2="a")
+
+
 @pytest.mark.parametrize(("name", "key"), REAL)
 def test_numpys_numbers_lend_no_precision_of_their_own(name, key):
     churn = {"s_churn": 1.0} if key in ("s_tmin", "s_tmax") else {}
