@@ -268,6 +268,8 @@ def test_what_is_not_asked_for_is_named():
     ):
         with pytest.raises(error, match=said):
             plan.sample(denoise, made, x, asked)
+    with pytest.raises(TypeError, match="denoise's x_0 must be a real floating-point array"):
+        plan.sample(lambda x, t: x.astype(int), made, x.astype("f8"), fresh)
     other = make(namespace_of("array_api_strict"), x, "float32")
     with pytest.raises(TypeError, match="denoise's x_0 must be an array of x's library, numpy"):
         plan.sample(lambda x, t: other, made, x, fresh)

@@ -558,6 +558,7 @@ def test_tables_answer_like_the_schedule(xp):
             as_numpy(step.variance), schedule.posterior_variance[[1, 20, 50]]
         )
     assert float(tables(20).alpha) == schedule(20).alpha
+    assert (tables.T, schedule.numbers.T) == (schedule.T, schedule.T)
 
 
 @pytest.mark.parametrize(
@@ -592,6 +593,11 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.sigmoid(tau=1e-3), "tau must be at least the larger of -start and end"),
         (lambda: schedules.sigmoid(end=0.0, tau=1e-3), "tau must be at least the larger of -start"),
         (lambda: schedules.shift(schedules.linear(), 1e-200), "schedule must lose signal at each"),
+        (
+            # What alpha_bar loses from step to step is below log SNR's last digit after the shift.
+            lambda: schedules.shift(schedules.from_alpha_bar([0.5, np.nextafter(0.5, 0)]), 1e100),
+            "schedule must lose signal at each",
+        ),
         (
             lambda: schedules.zero_terminal_snr(schedules.constant(1000, 0.9)),
             "schedule must lose signal at each",
