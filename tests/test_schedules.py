@@ -592,6 +592,7 @@ def test_tables_answer_like_the_schedule(xp):
         (lambda: schedules.sigmoid(tau=0.0), "tau must be"),
         (lambda: schedules.sigmoid(tau=1e-3), "tau must be at least the larger of -start and end"),
         (lambda: schedules.sigmoid(end=0.0, tau=1e-3), "tau must be at least the larger of -start"),
+        (lambda: schedules.sigmoid(start=-450.5), "tau must be at least the larger of -start"),
         (lambda: schedules.shift(schedules.linear(), 1e-200), "schedule must lose signal at each"),
         (
             # What alpha_bar loses from step to step is below log SNR's last digit after the shift.
