@@ -1,7 +1,7 @@
 # make demo     train a small UNet on real digits, show samples, print the identities that hold
 # make test     format, lint, types and tests
 # make lint     format, lint and types alone
-# make mutants  change the core a little, some 8,000 times: do the tests notice? (hours; mutmut)
+# make mutants  change the core a little, some 9,000 times: do the tests notice? (hours; mutmut)
 # make clean    remove the environment and what the commands wrote
 #
 # Each sets up what it needs in .venv. PYTHON chooses the interpreter (3.11 or later), TORCH the
