@@ -70,6 +70,8 @@ class Images:
         `held_out`: a share in (0, 1) or a number of images. Every class gives its share of it. Both
         parts keep the order of the whole.
         """
+        if len(self) < 2:
+            raise ValueError(f"images must be two at least, one of them held out, got {len(self)}")
         count = round(held_out * len(self)) if isinstance(held_out, float) else held_out
         if isinstance(held_out, float) and 0.0 < held_out < 1.0:
             count = min(max(count, 1), len(self) - 1)

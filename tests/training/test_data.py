@@ -133,6 +133,11 @@ def test_split_needs_a_part_of_the_images(held_out: float) -> None:
         whole.split(held_out)
 
 
+def test_one_image_cannot_be_split() -> None:
+    with pytest.raises(ValueError, match="images must be two at least, one of them held out, got"):
+        Images(x=np.zeros((1, 1, 2, 2), np.uint8)).split(0.5)
+
+
 def test_a_small_share_still_holds_one_image_out() -> None:
     train, held = Images(x=np.zeros((10, 1, 2, 2), np.uint8)).split(0.001)
     assert (len(train), len(held)) == (9, 1)
