@@ -1,7 +1,8 @@
 """What the core asks of its arguments besides the data: numbers and times, or it says what came.
 
 A number is a Python or NumPy scalar; it is used as Python's, which JSON can hold and which no array
-takes for a dtype to promote to.
+takes for a dtype to promote to. A bool is no number, and nothing but a bool is yes or no: the word
+"False" would count as yes.
 """
 
 import inspect
@@ -15,8 +16,8 @@ from ._arrays import Array, Host, is_array, is_number, require_library, to_host
 
 _WHOLE = (int, np.integer)  # A union of types does not go through every torch.compile.
 
-
 Made = TypeVar("Made")
+One = TypeVar("One", int, str)
 
 
 def number(name: str, value: Any) -> float:
@@ -33,9 +34,34 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def non_negative(name: str, value: Any) -> float:
+    """`value` as a Python float. Raises as `number`, and ValueError unless >= 0 and finite."""
+    if not 0.0 <= number(name, value) < math.inf:
+        raise ValueError(f"{name} must be non-negative and finite, got {value}")
+    return float(value)
+
+
 def is_whole(value: Any) -> bool:
     """Whether `value` is a whole number of Python's or NumPy's, and no bool."""
     return isinstance(value, _WHOLE) and not isinstance(value, bool)
+
+
+def one_of(name: str, value: Any, *accepted: One) -> One:
+    """`value`, one of the `accepted` whole numbers or words. Raises ValueError otherwise."""
+    word = isinstance(accepted[0], str)
+    if isinstance(value, str) if word else is_whole(value):
+        for known in accepted:
+            if value == known:
+                return known
+    *others, last = map(repr, accepted)
+    raise ValueError(f"{name} must be {', '.join(others)} or {last}, got {value!r}")
+
+
+def switch(name: str, value: Any) -> bool:
+    """`value` as a Python bool. Raises TypeError unless it is a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def function(name: str, value: Any, such_as: str = "") -> None:

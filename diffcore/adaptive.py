@@ -18,13 +18,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Generic
 
-from ._arguments import number, positive
+from ._arguments import non_negative, number, one_of, positive
 from ._arrays import A, linear_combination, mean_per_sample, namespace, require_floating
 from ._step_control import StepControl
 from .noise import Noise
 from .plan import Denoise, Denoised
 from .process import transition
-from .samplers._parameters import non_negative, one_of
 from .samplers.ancestral import log_down
 from .schedules import ContinuousSchedule
 

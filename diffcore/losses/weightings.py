@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from .._arguments import made, number, positive
+from .._arguments import made, non_negative, number, positive
 from .._arrays import Array, is_number, namespace
 from ..predictions import Prediction
 from ..process import level
@@ -112,10 +112,7 @@ def p2(gamma: float = 1.0, k: float = 1.0) -> ByRatio:
     On eps it is 0 at sigma = 0 and k^-gamma at alpha = 0; on x_0 inf, 1 or 0 at sigma = 0, as
     gamma is below, at or above 1, and 0 at alpha = 0. gamma = 0 is `snr`.
     """
-    gamma = number("gamma", gamma)
-    if not 0.0 <= gamma < math.inf:
-        raise ValueError(f"gamma must be non-negative and finite, got {gamma}")
-    return ByRatio(P2(gamma, positive("k", k)))
+    return ByRatio(P2(non_negative("gamma", gamma), positive("k", k)))
 
 
 def truncated_snr() -> ByRatio:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from .._arguments import one_of, switch
 from .._arrays import is_number
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
 from ..times._grid import scalar
-from ._parameters import one_of, switch
 
 Start = Literal["singlestep", "lower"]
 """How a multistep method takes its first steps, which know fewer outputs."""

@@ -15,11 +15,11 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import non_negative
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, DiscreteSchedule, Schedule
 from ._first_order import log_kept
 from ._grid import checked
-from ._parameters import non_negative
 from ._trace import Combination, Trace
 from .heun import through
 

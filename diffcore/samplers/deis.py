@@ -9,12 +9,12 @@ log rho, which is minus the half log SNR.
 from collections.abc import Sequence
 from typing import Literal
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._grid import Start
 from ._integrals import Integrals, in_half_log_snr, in_noise_level, in_time
 from ._noise_adams import noise_adams, reached
-from ._parameters import one_of
 
 Variable = Literal["t", "rho", "log_rho"]
 

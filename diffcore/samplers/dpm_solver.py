@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._arguments import number
+from .._arguments import number, one_of
 from ..plan import Plan
 from ..schedules import Schedule
 from ._between import half_gap, interior
@@ -22,7 +22,6 @@ from ._exponential import moments
 from ._grid import Start, checked, require_ends
 from ._integrals import in_half_log_snr, noise_level
 from ._noise_adams import noise_adams, reached
-from ._parameters import one_of
 from ._slope import LATEST_SECOND_CALL, Formula, along, evaluate, runge_kutta
 from ._trace import Trace
 

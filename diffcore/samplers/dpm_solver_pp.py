@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import Schedule
 from ._between import half_log_snr
 from ._exponential import moments
 from ._grid import Start, checked, require_ends
-from ._parameters import one_of
 from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from ._singlestep import singlestep

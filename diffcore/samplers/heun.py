@@ -17,12 +17,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .._arguments import number
+from .._arguments import non_negative, number
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._between import between, interior
 from ._grid import checked
-from ._parameters import non_negative
 from ._trace import Combination, Trace
 
 

@@ -8,12 +8,12 @@ the sampler that k-diffusion calls LMS, there with start="lower", and `deis` wit
 
 from collections.abc import Sequence
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import Start
 from ._integrals import in_noise_level
 from ._noise_adams import noise_adams, reached
-from ._parameters import one_of
 
 
 def lms(

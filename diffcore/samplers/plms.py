@@ -13,12 +13,12 @@ that belong to n it is `lms`, of order 4.
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._between import interior
 from ._grid import Start, checked
 from ._integrals import noise_level
-from ._parameters import one_of
 from ._slope import Point, along, evaluate
 from ._trace import Combination, Trace
 

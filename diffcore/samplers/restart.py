@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arguments import is_whole, number
+from .._arguments import is_whole, non_negative, number
 from ..plan import Plan, Stage
 from ..process import transition
 from ..schedules import Schedule
 from ._grid import checked
-from ._parameters import non_negative
 
 Planner = Callable[..., Plan]
 """planner(schedule, times) -> Plan, such as `heun`."""

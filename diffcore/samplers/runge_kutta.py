@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import ContinuousSchedule, Schedule
 from ._grid import checked
-from ._parameters import one_of
 from ._trace import ZERO, Combination, Trace
 
 Row = tuple[float, tuple[float, ...]]

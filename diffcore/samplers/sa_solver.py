@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+from .._arguments import one_of
 from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import Start, checked
-from ._parameters import one_of
 from ._predict_correct import Tau, multistep, order, strength_at
 from .adams import bh1, exact
 

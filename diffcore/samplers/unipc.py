@@ -10,10 +10,10 @@ integrals are exact. `sa_solver` with tau = 0 has exact integrals throughout.
 from collections.abc import Sequence
 from typing import Literal
 
+from .._arguments import one_of, switch
 from ..plan import Plan
 from ..schedules import Schedule
 from ._grid import Start
-from ._parameters import one_of, switch
 from ._predict_correct import multistep
 from ._predict_correct import order as order_of
 from .adams import bh1, bh2

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._arguments import is_whole, number, numbers, positive
+from .._arguments import is_whole, non_negative, number, numbers, positive
 from .._arrays import Host
 from .discrete import DiscreteSchedule
 
@@ -55,9 +55,7 @@ def cosine(
 
     Betas are clipped to [min_beta, max_beta] (Nichol & Dhariwal 2021, eq. 17).
     """
-    T, offset = _steps(T), number("offset", offset)
-    if not 0.0 <= offset < math.inf:
-        raise ValueError(f"offset must be non-negative and finite, got {offset}")
+    T, offset = _steps(T), non_negative("offset", offset)
     min_beta, max_beta = _clip(min_beta, max_beta)
     fraction = np.arange(T + 1) / T
     angle = (fraction + offset) / (1.0 + offset) * (math.pi / 2)
