@@ -158,6 +158,12 @@ def expand(values: Any, like: Array) -> Any:
     return values[(...,) + (None,) * (like.ndim - 1)]
 
 
+def broadcasts(shape: Sequence[int], onto: Sequence[int]) -> bool:
+    """Whether an array of shape `shape` broadcasts against one of shape `onto`, which it keeps."""
+    pairs = zip(reversed(shape), reversed(onto), strict=False)
+    return len(shape) <= len(onto) and all(n in (1, m) for n, m in pairs)
+
+
 def beside(name: str, value: Any, like_name: str, like: Array) -> Any:
     """A number as Python's float, which promotes no array; one for each sample as `expand`'s.
 

@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Generic
 
-from ._arguments import non_negative, number, one_of, positive
+from ._arguments import function, non_negative, number, one_of, positive
 from ._arrays import A, linear_combination, mean_per_sample, namespace, require_floating
 from ._step_control import StepControl
 from .noise import Noise
@@ -113,9 +113,9 @@ def dpm_adaptive(
         raise ValueError(f"max_attempts must be 1 or more, got {max_attempts}")
     if eta and noise is None:
         raise ValueError(f"noise must be given where eta > 0, got eta = {eta}")
-    for name, function in (("denoise", denoise), ("noise", noise)):
-        if not (callable(function) or (function is None and name == "noise")):
-            raise TypeError(f"{name} must be a function, got {function!r}")
+    function("denoise", denoise)
+    if noise is not None:
+        function("noise", noise)
     up = _upwards(schedule, t_start, t_end, eta)
     run = _Run(schedule, denoise, rtol, atol, max_attempts)
     goal = t_end

@@ -16,7 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ._arguments import numbers, require_time
-from ._arrays import A, constant, is_array, is_number, library, namespace, require_floating, visible
+from ._arrays import (
+    A,
+    broadcasts,
+    constant,
+    is_array,
+    is_number,
+    library,
+    namespace,
+    require_floating,
+    visible,
+)
 from .plan import Denoise
 from .process import level
 from .schedules import Level, Schedule
@@ -159,9 +169,7 @@ def _host(name: str, value: Any, like: Any) -> Any:
         return float(value)
     own = is_array(value) and library(value) == library(like)
     made = value if own else numbers(name, value)
-    if made.ndim > like.ndim or any(
-        n not in (1, m) for n, m in zip(made.shape[::-1], like.shape[::-1], strict=False)
-    ):
+    if not broadcasts(made.shape, like.shape):
         raise ValueError(
             f"{name} must broadcast against x_t, {tuple(like.shape)}, got {tuple(made.shape)}"
         )

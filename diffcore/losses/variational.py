@@ -206,14 +206,9 @@ def _step(
 
 
 def _require_variance(variance: Any, x_0: Array) -> None:
-    if isinstance(variance, str) or not (is_number(variance) or is_array(variance)):
-        if variance not in ("small", "large"):
-            raise ValueError(
-                f"variance must be 'small', 'large', a number or an array, got {variance!r}"
-            )
-    elif is_number(variance):
+    if is_number(variance):
         positive("variance", variance)
-    else:
+    elif is_array(variance):
         require_floating("variance", variance)
         require_library("variance", variance, "x_0", x_0)
         if variance.ndim not in (1, x_0.ndim) or variance.shape[0] != x_0.shape[0]:
@@ -221,6 +216,10 @@ def _require_variance(variance: Any, x_0: Array) -> None:
                 f"variance must have shape ({x_0.shape[0]},) or {tuple(x_0.shape)}, "
                 f"got {tuple(variance.shape)}"
             )
+    elif variance not in ("small", "large"):
+        raise ValueError(
+            f"variance must be 'small', 'large', a number or an array, got {variance!r}"
+        )
 
 
 def _kl(step: _Step) -> Any:

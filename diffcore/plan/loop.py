@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol
 
+from .._arguments import function
 from .._arrays import (
     A,
     constant,
@@ -78,8 +79,8 @@ def iterate(
     if not callable(denoise):
         raise TypeError(f"denoise must be callable, got {denoise!r}")
     require_floating("x", x)
-    if noise is not None and not callable(noise):
-        raise TypeError(f"noise must be a function such as noise.as_noise(0), got {noise!r}")
+    if noise is not None:
+        function("noise", noise, "noise.as_noise(0)")
     if plan.stochastic and noise is None:
         raise ValueError(f"noise must be given: plan {plan.name!r} draws noise")
     if plan.batch is not None and x.shape[0] != plan.batch:

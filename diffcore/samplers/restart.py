@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._arguments import is_whole, non_negative, number
+from .._arguments import function, is_whole, non_negative, number
 from ..plan import Plan, Stage
 from ..process import transition
 from ..schedules import Schedule
@@ -53,8 +53,7 @@ def restart(
     s_churn, which counts the steps of a whole grid; TypeError for no planner or no `Interval`.
     """
     s_noise = non_negative("s_noise", s_noise)
-    if not callable(planner):
-        raise TypeError(f"planner must be a function such as samplers.heun, got {planner!r}")
+    function("planner", planner, "samplers.heun")
     for interval in intervals:
         if not isinstance(interval, Interval):
             raise TypeError(f"intervals must be Interval(t_min=..., t_max=...), got {interval!r}")

@@ -196,6 +196,7 @@ class DiscreteSchedule:
 
 
 def _last(table: Any) -> int:
+    """The last time of a table. PyTorch 2.6 compiles this, but not a property of `Tables`."""
     return int(len(table) if isinstance(table, tuple) else table.shape[0]) - 1
 
 

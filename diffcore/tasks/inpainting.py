@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._arguments import function, is_whole
-from .._arrays import linear_combination, require_floating
+from .._arrays import broadcasts, linear_combination, require_floating
 from ..noise import Noise
 from ..plan import Denoise, Denoised, Plan
 from ..process import level
@@ -56,7 +56,7 @@ def known_region(
                 raise TypeError(
                     f"{name} must have the dtype of x_t, {x_t.dtype}, got {given.dtype}"
                 )
-            if not _broadcasts(given.shape, x_t.shape):
+            if not broadcasts(given.shape, x_t.shape):
                 raise ValueError(
                     f"{name} must broadcast to the shape of x_t, {tuple(x_t.shape)}, "
                     f"got {tuple(given.shape)}"
@@ -105,8 +105,3 @@ def repaint(
         Interval(t_min=grid[k], t_max=grid[k - jump], repetitions=resamples - 1) for k in stretches
     ]
     return restart(schedule, planner, grid, *intervals, **parameters)
-
-
-def _broadcasts(shape: tuple[int, ...], onto: tuple[int, ...]) -> bool:
-    pairs = zip(reversed(shape), reversed(onto), strict=False)
-    return len(shape) <= len(onto) and all(n in (1, m) for n, m in pairs)

@@ -17,10 +17,9 @@ def require_inputs(config: UNetConfig, x: Any, t: Any, labels: Any, condition: A
     require_floating("x", x)
     if not is_array(t):
         raise TypeError(f"t must be an array, got {type(t).__name__}")
-    if labels is not None:
+    if labels is not None and not _counts(labels):
         kind = f"dtype {labels.dtype}" if is_array(labels) else type(labels).__name__
-        if not is_array(labels) or not namespace(labels).isdtype(labels.dtype, "integral"):
-            raise TypeError(f"labels must be an array of integers, got {kind}")
+        raise TypeError(f"labels must be an array of integers, got {kind}")
     shape, batch = tuple(x.shape), tuple(x.shape[:1])
     if len(shape) != 4 or shape[1] != config.channels:
         raise ValueError(
@@ -47,3 +46,7 @@ def require_inputs(config: UNetConfig, x: Any, t: Any, labels: Any, condition: A
             if config.condition_channels
             else "condition must be left out: the network has no condition channels"
         )
+
+
+def _counts(labels: Any) -> bool:
+    return is_array(labels) and bool(namespace(labels).isdtype(labels.dtype, "integral"))
