@@ -262,6 +262,7 @@ def test_what_is_not_asked_for_is_named():
         (lambda x, t: x[:1], fresh, ValueError, "denoise's x_0 must have the shape of x"),
         (lambda x, t: x[:, :1], fresh, ValueError, "denoise's x_0 must have the shape of x"),
         (lambda x, t: x.astype("f8"), fresh, TypeError, "must leave x its dtype, float32, got fl"),
+        (same, 0, TypeError, r"^noise must be a function such as noise\.as_noise\(0\), got 0$"),
         (same, lambda x, k: None, TypeError, "noise must be an array, got NoneType"),
         (same, lambda x, k: x[0], ValueError, "noise must have the shape of x"),
         (same, lambda x, k: x.astype("f8"), TypeError, "must leave x its dtype, float32, got fl"),
